@@ -1,0 +1,49 @@
+"""Check evidence against the claims of its system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .claims import Claim, Report, judge
+from .systems import system_module
+from .trajectory import Trajectory
+
+__all__ = ["check"]
+
+
+def check(evidence: Trajectory | Mapping[str, Any], claims: Iterable[Claim] | None = None, *, control: bool = False) -> Report:
+    """Judge claims on a run.
+
+    Parameters
+    ----------
+    evidence : Trajectory or mapping
+        ``check(run)`` is short for ``check({"run": run})``.
+    claims : iterable of Claim, optional
+        Default: all claims of the run's system.
+    control : bool, default False
+        Judge each claim on its negative control instead: evidence broken on purpose, on which a check
+        worth its name does not come back with "holds". Claims without a control are left out.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        If the run has replicates (check ``run.replicate(i)``) or does not say which system it is of.
+    """
+    if isinstance(evidence, Trajectory):
+        evidence = {"run": evidence}
+    run = evidence.get("run")
+    if run is not None and run.final.ndim > 1:
+        raise ValueError("this run has replicates: check one of them, check(run.replicate(0))")
+    about = dict(run.provenance) if run is not None else {}
+    if claims is None:
+        if "system" not in about:
+            raise ValueError("the evidence does not say which system it is of: pass claims=[...]")
+        claims = system_module(about["system"]).CLAIMS.values()
+    if control:
+        return Report(tuple(judge(c, c.control(evidence)) for c in claims if c.control is not None), about)
+    return Report(tuple(judge(claim, evidence) for claim in claims), about)

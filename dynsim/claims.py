@@ -1,0 +1,265 @@
+"""Claims about runs and the verdicts on them."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
+
+VERDICTS = ("violated", "inconclusive", "not applicable", "holds")
+"""In the order of a report: what needs attention comes first."""
+
+SCHEMA = 1
+"""Version of the JSON form of a report."""
+
+Evidence = Mapping[str, Any]
+
+
+class Inconclusive(Exception):
+    """The evidence lacks what a claim needs, or the event lies past the horizon; the message says which."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose statement a claim is.
+
+    Parameters
+    ----------
+    kind : {"paper", "derived"}
+        "paper": a statement of the paper, in the wording of its title or caption; how it is checked is
+        dynsim's reading. "derived": derived in dynsim's documentation.
+    where : str
+        Lemma, theorem or equation number, or the section of the documentation.
+    """
+
+    kind: Literal["paper", "derived"]
+    where: str
+
+    def __str__(self) -> str:
+        return f"{'paper' if self.kind == 'paper' else 'derived here'}: {self.where}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The number a claim is decided on.
+
+    Parameters
+    ----------
+    value, predicted : float
+        What was measured, and what the claim says it is (or bounds it by).
+    deviation, tolerance : float
+        The claim holds if deviation <= tolerance; both in the same units, tolerance > 0.
+    where : str
+        Step, sample and row at which the deviation is largest, or where the value was read.
+    unit : str
+        Unit of value and prediction.
+    """
+
+    value: float
+    predicted: float
+    deviation: float
+    tolerance: float
+    where: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A condition of a claim: `met(evidence)` is true where the claim is meant to hold."""
+
+    text: str
+    met: Callable[[Evidence], bool]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that a run can support or refute.
+
+    Parameters
+    ----------
+    id : str
+        Short name, unique within a system.
+    statement : str
+        One sentence.
+    measure : callable
+        Maps the evidence to a `Measured`; raises `Inconclusive` when it cannot be decided.
+    source : Source
+        Whose statement it is; default a claim of the user's own.
+    latex : str
+        The formula.
+    needs : mapping of str to sequence of str
+        Evidence entry to the recorded names it reads; default those of one run are not checked.
+    assumes : sequence of Assumption
+        Where one is unmet the verdict is "not applicable" and the measured number is still shown.
+    control : callable, optional
+        Negative control: turns evidence for which the claim holds into evidence for which it must not.
+
+    Examples
+    --------
+    A claim of one's own, on a run from `simulate`:
+
+    >>> from dynsim import SignGD, check, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> run = simulate(signal_noise.lumped(signal_noise.preset("tiny"), SignGD, seed=0), SignGD(1e-3), steps=40)
+    >>> def final_loss(evidence):
+    ...     loss = float(evidence["run"]["train_loss"][-1])
+    ...     return Measured(value=loss, predicted=0.8, deviation=loss, tolerance=0.8, where="last step")
+    >>> mine = Claim("loss_small", "the training loss ends below 0.8", final_loss, needs={"run": ["train_loss"]})
+    >>> check(run, [mine]).verdicts[0].verdict
+    'holds'
+    """
+
+    id: str
+    statement: str
+    measure: Callable[[Evidence], Measured]
+    source: Source = Source("derived", "user's own")
+    latex: str = ""
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    assumes: Sequence[Assumption] = ()
+    control: Callable[[Evidence], Evidence] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says about one claim.
+
+    Attributes
+    ----------
+    verdict : str
+        "violated", "inconclusive", "not applicable" or "holds".
+    margin : float
+        (tolerance - deviation) / tolerance: positive when the measured number is within tolerance; NaN when inconclusive.
+    unmet : tuple of str
+        Assumptions that are not met.
+    note : str
+        Why it is inconclusive.
+    """
+
+    id: str
+    statement: str
+    source: str
+    verdict: str
+    value: float = math.nan
+    predicted: float = math.nan
+    deviation: float = math.nan
+    tolerance: float = math.nan
+    margin: float = math.nan
+    where: str = ""
+    unit: str = ""
+    unmet: tuple[str, ...] = ()
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.verdict == "inconclusive":
+            numbers = self.note
+        else:
+            unit = f" {self.unit}" if self.unit else ""
+            numbers = (
+                f"measured {self.value:.6g}{unit}, predicted {self.predicted:.6g}{unit}; deviation {self.deviation:.3g}, "
+                f"tolerance {self.tolerance:.3g}, margin {self.margin:+.3g}" + (f"; at {self.where}" if self.where else "")
+            )
+        unmet = f"\n      unmet: {'; '.join(self.unmet)}" if self.unmet else ""
+        return f"{self.verdict:14s} {self.id}: {self.statement}\n      {numbers}{unmet}\n      {self.source}"
+
+
+def judge(claim: Claim, evidence: Evidence) -> Verdict:
+    """Return the verdict on one claim.
+
+    A claim whose assumption is unmet is "not applicable", with the number it would have been decided on.
+    """
+    known = {"id": claim.id, "statement": claim.statement, "source": str(claim.source)}
+    for entry, names in claim.needs.items():
+        if entry not in evidence:
+            return Verdict(**known, verdict="inconclusive", note=f"the evidence has no entry {entry!r}")
+        missing = [name for name in names if name not in evidence[entry]]
+        if missing:
+            return Verdict(**known, verdict="inconclusive", note=f"{', '.join(missing)} not recorded: add to record=")
+    try:
+        unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
+        m = claim.measure(evidence)
+    except Inconclusive as reason:
+        return Verdict(**known, verdict="inconclusive", note=str(reason))
+    if not math.isfinite(m.deviation):
+        return Verdict(**known, verdict="inconclusive", note=f"the measured number is not finite ({m.value})", unmet=unmet)
+    holds = m.deviation <= m.tolerance
+    return Verdict(
+        **known, **{key: (float(x) if not isinstance(x, str) else x) for key, x in asdict(m).items()},
+        verdict="not applicable" if unmet else "holds" if holds else "violated",
+        margin=float((m.tolerance - m.deviation) / m.tolerance), unmet=unmet,
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Verdicts of one check: violated and inconclusive first.
+
+    Attributes
+    ----------
+    verdicts : tuple of Verdict
+    about : mapping
+        Provenance of the evidence, JSON-ready.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, id: str) -> Verdict:
+        for verdict in self.verdicts:
+            if verdict.id == id:
+                return verdict
+        raise KeyError(f"no claim {id!r}; checked: {', '.join(v.id for v in self.verdicts)}")
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of verdicts of each sort."""
+        return {sort: sum(v.verdict == sort for v in self.verdicts) for sort in VERDICTS}
+
+    @property
+    def ok(self) -> bool:
+        """True if no claim is violated."""
+        return self.counts["violated"] == 0
+
+    def text(self, *, full: bool = False) -> str:
+        """Return the report as text; unless `full`, claims that hold take a line each and the rest is told whole."""
+        lines = [", ".join(f"{count} {sort}" for sort, count in self.counts.items() if count) or "no claims checked"]
+        for sort in VERDICTS:
+            for v in (v for v in self.verdicts if v.verdict == sort):
+                folded = sort == "holds" and not full
+                lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}; {v.source})" if folded else "  " + str(v))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(v.verdict)}</td><td>{html.escape(v.id)}</td><td>{html.escape(v.statement)}</td>"
+            f"<td>{v.value:.5g}</td><td>{v.predicted:.5g}</td><td>{v.margin:+.3g}</td><td>{html.escape(v.where or v.note)}</td>"
+            f"<td>{html.escape(v.source)}</td></tr>"
+            for sort in VERDICTS for v in self.verdicts if v.verdict == sort
+        )
+        head = "".join(f"<th>{h}</th>" for h in ("verdict", "claim", "statement", "measured", "predicted", "margin", "where", "whose"))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready data; numbers that are not finite become None."""
+        def plain(value: Any) -> Any:
+            if isinstance(value, float):
+                return value if math.isfinite(value) else None
+            if isinstance(value, Mapping):
+                return {k: plain(v) for k, v in value.items()}
+            return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+        return plain({
+            "schema": SCHEMA, "kind": "dynsim report", "about": dict(self.about), "counts": self.counts,
+            "verdicts": [asdict(v) for v in self.verdicts],
+        })
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)

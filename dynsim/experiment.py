@@ -1,0 +1,162 @@
+"""Experiments: everything a run needs, as one frozen value; what a preset is and what a TOML file holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .naming import unknown_name
+from .optimizers import describe, from_description
+from .progress import Progress
+from .simulate import Interrupted, simulate
+from .systems import system_module
+from .trajectory import Trajectory
+
+__all__ = ["Experiment"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A system, a setting, a rule and what to record.
+
+    Parameters
+    ----------
+    system : str
+        Name of the system's folder.
+    setting : object
+        The system's frozen setting.
+    optimizer : Optimizer
+    steps : int
+    seed : int
+    record : tuple of str or None
+        Recorded quantities; None for the system's default ones.
+    every : int
+        Record every so many steps.
+    closely : int
+        Record each of the first `closely` steps besides.
+    origin : {"quoted", "derived", "reconstructed"}
+        Whose numbers these are: the authors', ours, or a reconstruction of what the authors did not publish.
+    note : str
+        What the numbers are for.
+    options : mapping
+        Further numbers that claims and figures of the system read, JSON-ready.
+    """
+
+    system: str
+    setting: Any
+    optimizer: Any
+    steps: int
+    seed: int = 0
+    record: tuple[str, ...] | None = None
+    every: int = 1
+    closely: int = 0
+    origin: Literal["quoted", "derived", "reconstructed"] = "derived"
+    note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> Experiment:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def recorded_steps(self) -> NDArray:
+        """Steps at which the run is recorded; the first and the last are always among them."""
+        if not isinstance(self.every, (int, np.integer)) or self.every < 1:
+            raise ValueError(f"every={self.every!r} must be an integer >= 1")
+        return np.union1d(np.arange(0, self.steps + 1, self.every), np.arange(min(self.closely, self.steps) + 1))
+
+    def build(self, engine: str = "auto") -> Any:
+        """Return the system: "auto" the smallest that is exact for the rule, or "dense", "restricted", "lumped"."""
+        module = system_module(self.system)
+        builders = {
+            "auto": lambda: module.best(self.setting, self.optimizer, seed=self.seed),
+            "lumped": lambda: module.lumped(self.setting, self.optimizer, seed=self.seed),
+            "restricted": lambda: module.restricted(self.setting, seed=self.seed),
+            "dense": lambda: module.dense(self.setting, seed=self.seed),
+        }
+        if engine not in builders:
+            raise ValueError(unknown_name("engine", engine, builders))
+        return builders[engine]()
+
+    def run(self, *, engine: str = "auto", progress: bool | Progress | None = None) -> Trajectory:
+        """Simulate the experiment.
+
+        Raises
+        ------
+        Interrupted
+            On Ctrl-C; its trajectory holds everything recorded so far.
+        """
+        try:
+            run = simulate(self.build(engine), self.optimizer, steps=self.steps, record=self.record, at=self.recorded_steps, progress=progress)
+        except Interrupted as stopped:
+            raise Interrupted(self._signed(stopped.trajectory)) from None
+        return self._signed(run)
+
+    def _signed(self, run: Trajectory) -> Trajectory:
+        about = {"origin": self.origin, "note": self.note, "every": self.every, "closely": self.closely, "options": dict(self.options)}
+        return dataclasses.replace(run, provenance={**run.provenance, **about})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` turns back into the experiment."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["setting"] = self.setting.to_dict()
+        plain["optimizer"] = describe(self.optimizer)
+        plain["record"] = None if self.record is None else list(self.record)
+        plain["options"] = dict(self.options)
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
+        """Build an experiment from plain data; unknown keys are errors naming the nearest valid key."""
+        valid = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in valid:
+                raise ValueError(unknown_name("experiment field", key, valid))
+        for key in ("system", "setting", "optimizer", "steps"):
+            if key not in values:
+                raise ValueError(f"the experiment lacks {key!r}")
+        plain = dict(values)
+        plain["setting"] = system_module(plain["system"]).Setting.from_dict(plain["setting"])
+        plain["optimizer"] = from_description(plain["optimizer"])
+        if plain.get("record") is not None:
+            plain["record"] = tuple(plain["record"])
+        return cls(**plain)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike) -> Experiment:
+        """Read an experiment from a TOML file, with tables [setting] and [optimizer]."""
+        try:
+            return cls.from_dict(tomllib.loads(Path(path).read_text()))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path} is no TOML file: {error}") from None
+
+    def to_toml(self) -> str:
+        """Return the experiment as TOML."""
+        tables, lines = [], []
+        for key, value in self.to_dict().items():
+            if isinstance(value, dict):
+                tables.append(f"\n[{key}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in value.items()))
+            elif value is not None:
+                lines.append(f"{key} = {_toml(value)}\n")
+        return "".join(lines) + "".join(tables)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, np.number)):
+        return repr(value)
+    if isinstance(value, str):
+        return json.dumps(value)  # a JSON string is a TOML basic string
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    raise ValueError(f"{value!r} cannot be written as TOML")

@@ -1,0 +1,291 @@
+"""Update rules: stateless descriptions; their arrays live in the state that `init` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .naming import unknown_name
+
+__all__ = ["Adam", "GradientDescent", "Kind", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe", "from_description"]
+
+Rate = float | NDArray | Callable[[int], Any]
+State = dict[str, NDArray]
+
+Kind = Literal["sign", "linear", "coordinatewise"]
+"""How a rule answers when the gradient of one coordinate is multiplied by c > 0.
+
+sign: the step does not change (degree 0).  linear: the step is multiplied by c (degree 1).
+coordinatewise: neither, but each coordinate still moves on its own.
+"""
+
+
+class Optimizer(Protocol):
+    """What `simulate` asks of an update rule.
+
+    A rule of your own is a frozen dataclass with these members:
+
+    - `lr`: a float, an array over replicates, or a function of the step returning either;
+    - `kind`: see `Kind`; it decides for which reduced systems the rule is exact;
+    - `needs`: "signs" if only the sign of each entry of the gradient matters (no memory), else "gradient";
+    - `init(params, scale)`: arrays of the state, as a dict;
+    - `step(params, grad, state, step, scale)`: update `params` in place. `grad` may be overwritten.
+
+    `params` and `grad` have shape (*replicates, P); `scale` is 1.0 or an array that broadcasts to it:
+    a coordinate of the system moves by `lr * scale * direction`.
+    """
+
+    lr: Rate
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def needs(self) -> Literal["signs", "gradient"]: ...
+    def init(self, params: NDArray, scale: NDArray | float) -> State: ...
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None: ...
+
+
+def _check_lr(lr: Rate) -> None:
+    if callable(lr):
+        return
+    values = np.asarray(lr)
+    if values.dtype.kind not in "fiu" or not np.all(np.isfinite(values)) or not np.all(values > 0):
+        raise ValueError(f"lr={lr!r}: the learning rate must be finite and > 0 (for example lr=5e-5)")
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not (isinstance(value, (int, float)) and 0 <= value < 1):
+        raise ValueError(f"{name}={value!r} must lie in [0, 1)")
+
+
+def _rate(lr: Rate, step: int, *, of: NDArray) -> Any:
+    """Return the learning rate at `step`, shaped to multiply an array shaped like `of`, (*replicates, P)."""
+    if callable(lr):
+        lr = lr(step)
+        _check_lr(lr)
+    rate = np.asarray(lr, dtype=float)
+    if rate.ndim == 0:
+        return float(rate)
+    if rate.shape != of.shape[:-1]:
+        raise ValueError(f"lr has shape {rate.shape}; an array of rates must have the replicates' shape {of.shape[:-1]}")
+    return rate[..., None]
+
+
+def _stride(lr: Rate, step: int, scale: NDArray | float, of: NDArray) -> NDArray:
+    """Return lr * scale at full size: a broadcast operand would cost time in every step."""
+    return np.broadcast_to(_rate(lr, step, of=of) * np.asarray(scale), of.shape).copy()
+
+
+def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, buffer: NDArray) -> None:
+    """Subtract stride * sgn(direction) with sgn(0) = 0; `copysign` has no branch to mispredict."""
+    np.copysign(stride, direction, out=buffer)
+    if not direction.all():
+        buffer[direction == 0.0] = 0.0
+    np.subtract(params, buffer, out=params)
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    r"""Gradient descent, with `momentum` > 0 the heavy ball.
+
+    .. math:: m \leftarrow \beta m + g, \qquad p \leftarrow p - \eta m
+
+    Parameters
+    ----------
+    lr : float, array or callable
+        Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
+    momentum : float, default 0.0
+        beta in [0, 1).
+    """
+
+    lr: Rate
+    momentum: float = 0.0
+    kind: ClassVar[Kind] = "linear"
+    needs: ClassVar[Literal["signs", "gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        _check_lr(self.lr)
+        _check_fraction("momentum", self.momentum)
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the state: the velocity m = 0 if there is momentum, else nothing."""
+        return {"velocity": np.zeros_like(params)} if self.momentum else {}
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move `params` in place."""
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += grad
+            np.copyto(grad, velocity)
+        grad *= _rate(self.lr, step, of=params)
+        if np.ndim(scale) or scale != 1.0:
+            grad *= scale
+        params -= grad
+
+
+@dataclass(frozen=True)
+class SignGD:
+    r"""Sign gradient descent, with `momentum` > 0 sign momentum.
+
+    .. math:: m \leftarrow \beta m + (1 - \beta) g, \qquad p \leftarrow p - \eta\,\mathrm{sgn}(m),
+              \qquad \mathrm{sgn}(0) = 0
+
+    Parameters
+    ----------
+    lr : float, array or callable
+        Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
+    momentum : float, default 0.0
+        beta in [0, 1).
+    """
+
+    lr: Rate
+    momentum: float = 0.0
+    kind: ClassVar[Kind] = "sign"
+
+    def __post_init__(self) -> None:
+        _check_lr(self.lr)
+        _check_fraction("momentum", self.momentum)
+
+    @property
+    def needs(self) -> Literal["signs", "gradient"]:
+        """Signs are enough without momentum; a running mean compares gradients of different steps."""
+        return "gradient" if self.momentum else "signs"
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the state: with momentum, the running mean of the gradient, 0 at first."""
+        return {"mean": np.zeros_like(params)} if self.momentum else {}
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move `params` in place."""
+        if "_stride" not in state or callable(self.lr):
+            state["_stride"] = _stride(self.lr, step, scale, params)
+            state["_buffer"] = np.empty_like(params)
+        direction = grad
+        if self.momentum:
+            direction = state["mean"]
+            direction *= self.momentum
+            grad *= 1.0 - self.momentum
+            direction += grad
+        _move_by_sign(params, direction, state["_stride"], state["_buffer"])
+
+
+@dataclass(frozen=True)
+class Adam:
+    r"""Adam with bias correction; `eps` = 0 is allowed and makes it exact on lumped systems.
+
+    .. math:: m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad
+              p \leftarrow p - \eta\,\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \epsilon}
+
+    The state keeps :math:`\sqrt v`, updated by `hypot`, so that gradients down to 1e-308 (instead of
+    1e-154) count. With eps = 0 a coordinate whose gradients were all exactly 0 does not move (0/0 := 0).
+
+    Parameters
+    ----------
+    lr : float, array or callable
+        Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+    eps : float, default 1e-8
+        Added to the root of the bias-corrected second moment; >= 0.
+    """
+
+    lr: Rate
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    needs: ClassVar[Literal["signs", "gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        _check_lr(self.lr)
+        _check_fraction("beta1", self.beta1)
+        _check_fraction("beta2", self.beta2)
+        if not (isinstance(self.eps, (int, float)) and 0 <= self.eps < np.inf):
+            raise ValueError(f"eps={self.eps!r} must be finite and >= 0")
+
+    @property
+    def kind(self) -> Kind:
+        """Of degree 0 exactly when eps = 0."""
+        return "sign" if self.eps == 0 else "coordinatewise"
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the state: first moment and root of the second, both 0."""
+        return {"mean": np.zeros_like(params), "root": np.zeros_like(params)}
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move `params` in place."""
+        mean, root = state["mean"], state["root"]
+        root *= np.sqrt(self.beta2)
+        np.hypot(root, np.sqrt(1.0 - self.beta2) * grad, out=root)
+        mean *= self.beta1
+        grad *= 1.0 - self.beta1
+        mean += grad
+        corrected = np.sqrt(1.0 - self.beta2 ** (step + 1))
+        np.divide(root, corrected, out=grad)
+        if self.eps:
+            grad += self.eps
+            np.divide(mean, grad, out=grad)
+        else:
+            np.divide(mean, np.where(grad == 0.0, 1.0, grad), out=grad)
+        grad *= _rate(self.lr, step, of=params) / (1.0 - self.beta1 ** (step + 1))
+        if np.ndim(scale) or scale != 1.0:
+            grad *= scale
+        params -= grad
+
+
+OPTIMIZERS: Mapping[str, type] = {"signgd": SignGD, "gd": GradientDescent, "adam": Adam}
+"""Rules by the name used on the command line and in files."""
+
+
+def as_optimizer(rule: Any) -> Any:
+    """Return `rule`; a class stands for its instance at default hyper-parameters (its lr does not matter).
+
+    >>> as_optimizer(SignGD).kind
+    'sign'
+    """
+    if isinstance(rule, type):
+        rule = rule(lr=1.0)
+    if not all(hasattr(rule, member) for member in ("lr", "kind", "needs", "init", "step")):
+        raise TypeError(f"optimizer={rule!r} is no update rule; try SignGD(lr=5e-5), GradientDescent(lr=0.1) or Adam(lr=5e-5)")
+    return rule
+
+
+def describe(optimizer: Any) -> dict[str, Any]:
+    """Return a plain dict that `from_description` turns back into the rule.
+
+    >>> describe(SignGD(5e-5))
+    {'rule': 'signgd', 'lr': 5e-05, 'momentum': 0.0}
+    """
+    name = next((name for name, cls in OPTIMIZERS.items() if type(optimizer) is cls), type(optimizer).__name__)
+    fields = asdict(optimizer) if hasattr(optimizer, "__dataclass_fields__") else {}
+    for key, value in fields.items():
+        if isinstance(value, np.ndarray):
+            fields[key] = value.tolist()
+        elif callable(value):
+            fields[key] = f"function {getattr(value, '__name__', '?')}"
+    return {"rule": name, **fields}
+
+
+def from_description(description: Mapping[str, Any]) -> Any:
+    """Return the rule that `describe` described.
+
+    Raises
+    ------
+    ValueError
+        If the rule or one of its fields is unknown; the nearest valid name is given.
+    """
+    fields = dict(description)
+    name = fields.pop("rule", "")
+    if name not in OPTIMIZERS:
+        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
+    valid = OPTIMIZERS[name].__dataclass_fields__
+    for key in fields:
+        if key not in valid:
+            raise ValueError(unknown_name(f"{name} field", key, valid))
+    if isinstance(fields.get("lr"), list):
+        fields["lr"] = np.asarray(fields["lr"])
+    return OPTIMIZERS[name](**fields)

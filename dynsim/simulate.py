@@ -1,0 +1,449 @@
+"""The update loop: `iterate` yields live states, `simulate` records them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._version import __version__
+from .naming import unknown_name
+from .optimizers import as_optimizer, describe
+from .progress import Progress, as_progress
+from .system import System, require_exact
+from .trajectory import Trajectory
+
+__all__ = ["Interrupted", "State", "available_memory", "iterate", "simulate"]
+
+CHUNK = 16
+"""Replicates that run through all their steps together: few enough to stay in the processor's cache."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a run; `trajectory` holds everything recorded so far."""
+
+    def __init__(self, trajectory: Trajectory) -> None:
+        super().__init__(trajectory.message)
+        self.trajectory = trajectory
+
+
+@dataclass
+class State:
+    """A live state of a run: its arrays are overwritten by the next step, so copy what you keep.
+
+    Attributes
+    ----------
+    step : int
+        Updates made so far.
+    params : ndarray, shape (*replicates, P)
+    views : SimpleNamespace
+        Named views on `params`.
+    cache : SimpleNamespace
+        Result of the forward pass at `params`.
+    optimizer_state : dict of str to ndarray
+    underflow_at : ndarray of int, shape replicates
+        First step with an underflowed entry of the gradient; -1 if none so far.
+    """
+
+    step: int
+    params: NDArray
+    views: SimpleNamespace
+    cache: SimpleNamespace
+    optimizer_state: dict[str, NDArray]
+    underflow_at: NDArray
+
+
+def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | None = None) -> Iterator[State]:
+    """Yield the state before any update, then after every update, without end.
+
+    Parameters
+    ----------
+    system : System
+    optimizer : Optimizer
+        A rule the system is exact for.
+    start : ndarray (*replicates, P) or Trajectory, optional
+        Parameters to start from, or a run to go on with; default `system.start`.
+
+    Raises
+    ------
+    Inexact
+        If the system is a reduction that is not exact for the rule.
+
+    Examples
+    --------
+    >>> from dynsim import SignGD, iterate
+    >>> from dynsim.systems import signal_noise
+    >>> for state in iterate(signal_noise.lumped(signal_noise.preset("tiny"), SignGD, seed=0), SignGD(1e-3)):
+    ...     if state.step == 3:
+    ...         break
+    >>> state.cache.loss.shape
+    ()
+    """
+    optimizer = as_optimizer(optimizer)
+    require_exact(system, optimizer)
+    first, memory, underflow_at = 0, None, None
+    if isinstance(start, Trajectory):
+        first, memory = start.last_step, {name: a.copy() for name, a in start.optimizer_state.items()}
+        underflow_at = np.array(start.underflow_at)
+        start = start.final
+    params = np.array(system.start if start is None else start, dtype=float)
+    layout = system.layout
+    if params.shape[-1:] != (layout.size,):
+        raise ValueError(f"start has shape {params.shape}; its last axis must be {layout.size} long for this system")
+    views = layout.views(params)
+    grad = np.zeros_like(params)
+    grad_views = layout.views(grad)
+    scale = system.step_scale
+    if memory is None:
+        memory = optimizer.init(params, scale)
+    signs = optimizer.needs == "signs"
+    if underflow_at is None:
+        underflow_at = np.full(params.shape[:-1], -1)
+    state = State(first, params, views, system.forward(views), memory, underflow_at)
+    forward, backward, update = system.forward, system.backward, optimizer.step
+    while True:
+        yield state
+        cache = state.cache
+        backward(views, cache, grad_views, signs=signs)
+        if not signs and np.any(lost := getattr(cache, "underflow", False)):
+            underflow_at[lost & (underflow_at < 0)] = state.step
+        update(params, grad, memory, state.step, scale)
+        state.step += 1
+        state.cache = forward(views)
+
+
+class _Recorder:
+    """Preallocated arrays for the chosen quantities at the chosen steps."""
+
+    def __init__(self, system: System, names: Sequence[str], at: NDArray, limit: float | None) -> None:
+        self.at, self.rows = at, 0
+        self.observables = {name: system.observables[name] for name in names}
+        views = system.layout.views(np.ascontiguousarray(system.start))
+        self.lead = np.shape(system.start)[:-1]
+        probe_system = system.replicates(slice(0, 1)) if self.lead else system
+        probe_views = system.layout.views(np.ascontiguousarray(probe_system.start)) if self.lead else views
+        cache = probe_system.forward(probe_views)
+        shapes = {name: np.shape(o.of(probe_views, cache))[len(self.lead):] for name, o in self.observables.items()}
+        needed = 8.0 * len(at) * int(np.prod(self.lead)) * sum(int(np.prod(shape)) for shape in shapes.values())
+        available = available_memory() if limit is None else float(limit)
+        if needed > available:
+            raise MemoryError(
+                f"recording {', '.join(names)} at {len(at)} steps needs {needed / 2**30:.2f} GiB and {available / 2**30:.2f} GiB are "
+                "available: record fewer steps (every=10), fewer quantities (record=['train_loss']) or run fewer replicates"
+            )
+        self.buffers = {name: np.empty((len(at),) + self.lead + shape) for name, shape in shapes.items()}
+
+    def write(self, row: int, state: State, part: Any) -> None:
+        for name, observable in self.observables.items():
+            self.buffers[name][row, part] = observable.of(state.views, state.cache)
+
+    def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]]]:
+        arrays, dims = {}, {}
+        for name, observable in self.observables.items():
+            stored = self.buffers[name][:rows]
+            arrays[name] = np.swapaxes(stored, -1, -2) if observable.swap else stored
+            dims[name] = ("step",) + ("replicate",) * len(self.lead) + observable.dims
+        return arrays, dims
+
+
+def available_memory() -> float:
+    """Return 80 % of the free physical memory in bytes, or 4 GiB where the system does not tell."""
+    try:
+        return 0.8 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4.0 * 2**30
+
+
+def _recorded_steps(steps: int, every: int, at: Sequence[int] | None) -> NDArray:
+    if at is not None:
+        chosen = np.unique(np.asarray(at))
+        if chosen.size and (chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] > steps):
+            raise ValueError(f"at={at!r}: the steps to record must be integers in [0, {steps}]")
+    else:
+        if not isinstance(every, (int, np.integer)) or every < 1:
+            raise ValueError(f"every={every!r} must be an integer >= 1")
+        if 8.0 * (steps // every) > available_memory():
+            raise MemoryError(f"recording at {steps // every + 1} steps does not fit into memory: record fewer steps (every={steps // 1000})")
+        chosen = np.arange(0, steps + 1, every)
+    return np.union1d(chosen, [0, steps]).astype(np.int64)
+
+
+def simulate(
+    system: System,
+    optimizer: Any,
+    *,
+    steps: int,
+    record: Sequence[str] | None = None,
+    every: int = 1,
+    at: Sequence[int] | None = None,
+    start: NDArray | Trajectory | None = None,
+    stop: Callable[[State], Any] | None = None,
+    progress: bool | Progress | None = None,
+    max_bytes: float | None = None,
+) -> Trajectory:
+    """Run an update rule on a system and record named quantities.
+
+    Parameters
+    ----------
+    system : System
+        Dense or reduced; a reduction that is not exact for the rule is refused.
+    optimizer : Optimizer
+        For example ``SignGD(lr=5e-5)``.
+    steps : int
+        Updates to make, >= 0.
+    record : sequence of str, optional
+        Quantities by name; default those the system marks as default.
+    every, at : int, sequence of int, optional
+        Record every so many steps, or at these steps, counted from the start of this call. The first and the
+        last step are always recorded. All memory is reserved before the run begins.
+    start : ndarray or Trajectory, optional
+        Parameters to start from, or a run to go on with (its steps and the memory of its rule included).
+    stop : callable, optional
+        Called with the live `State` after every step; true ends the run (of each replicate, if it returns an array).
+    progress : bool or callable, optional
+        True draws a meter on stderr; a callable receives (done, total).
+    max_bytes : float, optional
+        Memory the record may take; default 80 % of what is free.
+
+    Returns
+    -------
+    Trajectory
+        Its `status` says how the run ended. Where the loss stops being finite the run of that replicate
+        ends, what was recorded is kept and the message names the quantity. Rows past the end of a replicate
+        (and the diverged row itself) are NaN in a run with replicates and absent in a single run.
+
+    Raises
+    ------
+    Inexact, ValueError, MemoryError
+        For a rule the system is not exact for, bad arguments, or a record that does not fit.
+    Interrupted
+        On Ctrl-C; carries the trajectory so far. The step under way is completed first; a second Ctrl-C is immediate.
+
+    Examples
+    --------
+    >>> from dynsim import SignGD, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> setting = signal_noise.preset("tiny")
+    >>> run = simulate(signal_noise.lumped(setting, SignGD, seed=0), SignGD(1e-3), steps=40)
+    >>> run["key_noise"].shape  # step, row, sample
+    (41, 4, 3)
+    """
+    optimizer = as_optimizer(optimizer)
+    require_exact(system, optimizer)
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
+        raise ValueError(f"steps={steps!r} must be an integer >= 0")
+    names = [name for name, o in system.observables.items() if o.default] if record is None else list(record)
+    for name in names:
+        if name not in system.observables:
+            raise ValueError(unknown_name("recorded quantity", name, system.observables))
+    lead = np.shape(system.start)[:-1]
+    if len(lead) > 1:
+        raise ValueError(f"start has {len(lead)} leading axes; replicates are one axis")
+    given = start.final if isinstance(start, Trajectory) else start
+    if given is not None and np.shape(given) != (*lead, system.layout.size):
+        raise ValueError(f"start has shape {np.shape(given)}; it must have shape {(*lead, system.layout.size)} for this system")
+    rows = _recorded_steps(steps, every, at)
+    recorder = _Recorder(system, names, rows, max_bytes)
+    origin = start.last_step if isinstance(start, Trajectory) else 0
+    if isinstance(start, Trajectory) and start.status == "interrupted" and len(np.unique(start.ended_at)) > 1:
+        raise ValueError("start was interrupted when its replicates were at different steps, so it cannot be gone on with: run it again")
+    run = _Run(recorder, system, optimizer, steps, origin, lead)
+    if given is not None:
+        run.final[...] = given
+    meter = as_progress(progress)
+    chunks = [slice(i, min(i + CHUNK, lead[0])) for i in range(0, lead[0], CHUNK)] if lead else [...]
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), _ctrl_c_between_steps() as run.pressed:
+            for number, part in enumerate(chunks):
+                run.advance(part, _part_of_start(start, part), _part_of_rule(optimizer, part, lead), stop, meter, number, len(chunks))
+    except KeyboardInterrupt:
+        raise Interrupted(run.trajectory("interrupted")) from None
+    return run.trajectory()
+
+
+@contextmanager
+def _ctrl_c_between_steps() -> Iterator[list[int]]:
+    """Yield a list that Ctrl-C fills, so that no update is left half made; a handler that is not Python's own stays."""
+    pressed: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _part_of_start(start: Any, part: Any) -> Any:
+    if start is None or part is ...:
+        return start
+    if isinstance(start, Trajectory):
+        from dataclasses import replace
+
+        return replace(
+            start, final=start.final[part], optimizer_state={k: a[part] for k, a in start.optimizer_state.items()},
+            underflow_at=start.underflow_at[part],
+        )
+    return start[part]
+
+
+def _part_of_rule(optimizer: Any, part: Any, lead: tuple[int, ...]) -> Any:
+    """Return the rule with its rates cut to this chunk of replicates."""
+    from dataclasses import replace
+
+    lr = optimizer.lr
+    if part is ... or np.ndim(lr) == 0 and not callable(lr):
+        return optimizer
+    if callable(lr):
+        return replace(optimizer, lr=lambda step: rate[part] if np.ndim(rate := lr(step)) else rate)
+    if np.shape(lr) != lead:
+        raise ValueError(f"lr has shape {np.shape(lr)}; an array of rates must have the replicates' shape {lead}")
+    return replace(optimizer, lr=np.asarray(lr)[part])
+
+
+class _Run:
+    """The bookkeeping of one `simulate`: where each replicate is and how it ended."""
+
+    def __init__(self, recorder: _Recorder, system: System, optimizer: Any, steps: int, origin: int, lead: tuple[int, ...]) -> None:
+        self.recorder, self.system, self.optimizer = recorder, system, optimizer
+        self.steps, self.origin, self.lead = steps, origin, lead
+        self.ended_at = np.full(lead, -1)
+        self.underflow_at = np.full(lead, -1)
+        self.how = np.zeros(lead, dtype="U8")
+        self.blame = ""
+        self.final = np.array(np.broadcast_to(system.start, lead + (system.layout.size,)), dtype=float)
+        self.memory: dict[str, NDArray] = {}
+        self.rows = 0
+        self.last = 0
+        self.state: State | None = None
+        self.part: Any = ...
+        self.filled = 0
+        self.pressed: list[int] = []
+
+    def advance(self, part: Any, start: Any, optimizer: Any, stop: Any, meter: Any, number: int, chunks: int) -> None:
+        """Run one chunk of replicates through all its steps."""
+        system = self.system if part is ... else self.system.replicates(part)
+        at, recorder = self.recorder.at, self.recorder
+        ended, how = self.ended_at[part], self.how[part]
+        self.part, self.state, row, first, complete = part, None, 0, self.origin, False
+        try:
+            for state in iterate(system, optimizer, start=start):
+                self.state = state
+                done = state.step - first
+                loss = state.cache.loss
+                if not np.isfinite(loss).all() and self._end(~np.isfinite(loss), "diverged"):
+                    self.blame = self.blame or self._first_not_finite(state)
+                if stop is not None:
+                    self._end(stop(state), "stopped")
+                over = (ended >= 0).all()
+                if not self.lead and how == "diverged":
+                    pass  # a single run ends before the row that is not finite
+                elif done == at[row]:
+                    recorder.write(row, state, part)
+                    self._blank(row, (how == "diverged") | (how == "stopped") & (ended < state.step))
+                    row += 1
+                elif over and not self.lead:
+                    at[row:] = done
+                    recorder.write(row, state, part)
+                    row += 1
+                if not self.lead:
+                    self.rows = row
+                if meter is not None and not done & 15:
+                    meter(number * self.steps + done, chunks * self.steps)
+                if self.pressed:
+                    raise KeyboardInterrupt
+                if over or done == self.steps:
+                    break
+            complete = True
+        finally:
+            if self.state is not None:
+                self._keep(ended < 0)
+                if not complete:
+                    ended[ended < 0] = self.state.step
+            if self.lead:
+                self._fill(slice(row, None), part)
+                self.rows = len(at) if complete else max(self.rows, row)
+                self.filled = part.stop
+        if meter is not None:
+            meter((number + 1) * self.steps, chunks * self.steps)
+
+    def _end(self, new: Any, how: str) -> bool:
+        """Note how replicates of the chunk ended and freeze them there: the others go on. False if none is new."""
+        assert self.state is not None
+        ended = self.ended_at[self.part]
+        new = np.broadcast_to(np.asarray(new, dtype=bool), ended.shape) & (ended < 0)
+        if not new.any():
+            return False
+        self._keep(new)
+        ended[new] = self.state.step
+        self.how[self.part][new] = how
+        return True
+
+    def _blank(self, row: int, over: NDArray) -> None:
+        """No NaN travels silently: past its end, and where it diverged, a replicate's rows are all NaN."""
+        if self.lead and over.any():
+            for buffer in self.recorder.buffers.values():
+                buffer[row][self.part][over] = np.nan
+
+    def _fill(self, rows: slice, part: slice) -> None:
+        """Write NaN where nothing was recorded."""
+        for buffer in self.recorder.buffers.values():
+            buffer[rows, part] = np.nan
+
+    def _first_not_finite(self, state: State) -> str:
+        for name, observable in self.recorder.observables.items():
+            if not np.isfinite(observable.of(state.views, state.cache)).all():
+                return name
+        return "train_loss"
+
+    def _keep(self, which: NDArray) -> None:
+        """Take over the present state of some replicates of the chunk."""
+        state = self.state
+        if state is None or not which.any():
+            return
+        self.final[self.part][which] = state.params[which]
+        self.underflow_at[self.part][which] = state.underflow_at[which]
+        for name, a in state.optimizer_state.items():
+            if not name.startswith("_"):
+                self.memory.setdefault(name, np.zeros(self.final.shape))[self.part][which] = a[which]
+        self.last = max(self.last, state.step)
+
+    def trajectory(self, status: str = "") -> Trajectory:
+        rows = self.rows
+        if self.lead and self.filled < self.lead[0]:
+            self._fill(slice(None), slice(self.filled, None))
+            self.ended_at[self.filled :] = self.origin
+        arrays, dims = self.recorder.arrays(rows)
+        at = self.recorder.at[:rows] + self.origin
+        diverged = self.how == "diverged"
+        count = "" if not self.lead else f" in {int(diverged.sum())} of {self.lead[0]} replicates"
+        if not status:
+            status = "diverged" if diverged.any() else "stopped" if (self.how == "stopped").any() else "finished"
+        first = int(self.ended_at[self.how != ""].min()) if (self.how != "").any() else -1
+        message = {
+            "finished": f"ran {self.steps} steps",
+            "stopped": f"stopped at step {first} by the stopping rule",
+            "diverged": f"{self.blame} stopped being finite at step {first}{count}: try a smaller lr",
+            "interrupted": f"interrupted after step {self.last}",
+        }[status]
+        return Trajectory(
+            at=at, arrays=arrays, dims=dims, constants=dict(self.system.constants), status=status, message=message,
+            ended_at=self.ended_at, underflow_at=self.underflow_at, final=self.final, optimizer_state=self.memory,
+            last_step=self.last, versions={"dynsim": __version__, "numpy": np.__version__},
+            provenance={**self.system.provenance, "optimizer": describe(self.optimizer), "steps": self.steps},
+        )

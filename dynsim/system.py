@@ -1,0 +1,99 @@
+"""The System protocol: what `simulate` asks of a model, dense or reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from .layout import Layout
+
+__all__ = ["Inexact", "Observable", "System", "require_exact"]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A quantity that a run can record.
+
+    Parameters
+    ----------
+    of : callable
+        Maps (params views, forward cache) to an array of shape (*replicates, *axes). It reads the
+        cache and never runs a forward pass of its own.
+    dims : tuple of str
+        Names of the trailing axes, as shown to the user.
+    doc : str
+        One line for tables.
+    symbol : str
+        LaTeX, for axis labels and the symbol table.
+    default : bool
+        Recorded when the user names nothing.
+    swap : bool
+        `of` returns the last two axes in the other order than `dims`.
+    """
+
+    of: Callable[[SimpleNamespace, SimpleNamespace], NDArray]
+    dims: tuple[str, ...]
+    doc: str
+    symbol: str
+    default: bool = True
+    swap: bool = False
+
+
+class System(Protocol):
+    """A model with its data: parameters, loss, hand-derived gradient, observables.
+
+    Checklist for implementers (`dynsim.systems.signal_noise` is the example to read):
+
+    1. `layout`: blocks of the flat parameter vector; `start`: (*replicates, P), never written to.
+    2. `step_scale`: 1.0 for the model itself; for a reduced system an array broadcasting to `start`:
+       one step moves a coordinate by `lr * step_scale * direction`.
+    3. `exact_for`: kinds of rule (see `dynsim.optimizers.Kind`) for which the system is the model
+       itself or an exact reduction of it; "any" for the model itself. `alternative` says in words what
+       to use for the others.
+    4. `forward(params)` returns a cache with at least `loss`, shape (*replicates,).
+    5. `backward(params, cache, out, signs)` writes dloss/dparams into the views `out`. With
+       `signs=True` each entry may be multiplied by a positive factor of its own. A cache field
+       `underflow` (bool array over replicates), if there is one, tells that an entry was lost.
+    6. `observables`: name to `Observable`; `constants`: arrays that claims and figures need, saved
+       with every run; `provenance`: JSON-ready dict naming the system, its setting and seed.
+    7. `replicates(index)`: the same system with the leading axis of replicates indexed.
+    """
+
+    layout: Layout
+    start: NDArray
+    step_scale: NDArray | float
+    exact_for: frozenset[str]
+    alternative: str
+    observables: Mapping[str, Observable]
+    constants: Mapping[str, NDArray]
+    provenance: Mapping[str, Any]
+
+    def forward(self, params: SimpleNamespace) -> SimpleNamespace: ...
+    def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None: ...
+    def replicates(self, index: Any) -> System: ...
+
+
+class Inexact(ValueError):
+    """A rule was asked of a reduced system that is not an exact reduction for it."""
+
+
+_SERVED_BY = {
+    "sign": {"sign", "coordinatewise", "any"},
+    "linear": {"linear", "coordinatewise", "any"},
+    "coordinatewise": {"coordinatewise", "any"},
+}
+
+
+def require_exact(system: System, optimizer: Any) -> None:
+    """Raise `Inexact`, with the reason and the alternative, unless `system` is exact for `optimizer`."""
+    if _SERVED_BY[optimizer.kind] & system.exact_for:
+        return
+    served = ", ".join(sorted(system.exact_for))
+    raise Inexact(
+        f"{optimizer!r} is a rule of kind {optimizer.kind!r}, but this system is exact only for rules of kind {served}. "
+        f"{system.alternative}"
+    )

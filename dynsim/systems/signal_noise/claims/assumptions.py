@@ -1,0 +1,43 @@
+"""Assumptions that several claims share, and the ways their negative controls break a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ....claims import Assumption
+from ..reading import Reading, reading
+
+__all__ = [
+    "AXIS", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "broken",
+]
+
+SIGNGD = Assumption("SignGD without momentum at a constant rate", lambda e: reading(e).is_signgd)
+DISJOINT = Assumption("pairwise disjoint supports", lambda e: reading(e).disjoint)
+AXIS = Assumption("a signal along one coordinate that no noise token meets", lambda e: reading(e).axis_signal)
+NOISY = Assumption("|mu| < min a_i: noise moves faster than the signal", lambda e: bool(reading(e).mu < reading(e).a.min()))
+
+
+def _regime(name: str, text: str) -> Assumption:
+    return Assumption(text, lambda e: reading(e).is_signgd and reading(e).regime[name].met)
+
+
+KAPPA_2 = _regime("kappa_2", "initial noise is at least 2 steps (kappa >= 2)")
+KAPPA_10 = _regime("kappa_10", "initial noise is at least 10 steps (kappa >= 10)")
+KAPPA_SMALL = _regime("kappa_small", "initial noise is small against the clock (T_key >= 5 kappa)")
+SCALING = _regime("scaling", "initial weights are forgotten at T_attn (sigma_0 / (lr T_attn) <= 0.02)")
+RESOLVED = _regime("steps", "the clock is resolved (T_key >= 5 steps)")
+
+
+def broken(**changes: Callable[[Reading], NDArray]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Return a negative control: the same run with some recorded quantities replaced by wrong ones."""
+
+    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+        run, r = evidence["run"], reading(evidence)
+        arrays = {**run.arrays, **{name: change(r) for name, change in changes.items() if name in run}}
+        return {**evidence, "run": dataclasses.replace(run, arrays=arrays)}
+
+    return control

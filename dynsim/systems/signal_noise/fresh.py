@@ -1,0 +1,119 @@
+r"""Fresh test tokens in feature coordinates: exact for dense and lumped systems.
+
+A fresh token meets the trained coordinates in a random subset; the rest meets weights that never move.
+Its projection at any time is therefore affine in the features, :math:`H u(t) + b`, with b random and fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ...numerics import logistic
+
+__all__ = ["TestTokens", "draw_inside", "draw_outside", "meeting", "test_output"]
+
+
+@dataclass(frozen=True, eq=False)
+class TestTokens:
+    """Projections of t fresh tokens y xi as an affine function of the parameters.
+
+    Attributes
+    ----------
+    H : ndarray, shape (*replicates, t, D)
+    offset_qk : ndarray, shape (*replicates, 2, t, m_k), or 0.0
+    offset_v : ndarray, shape (*replicates, t), or 0.0
+    """
+
+    __test__ = False  # not a test case of the suite
+
+    H: NDArray
+    offset_qk: NDArray | float
+    offset_v: NDArray | float
+
+    @staticmethod
+    def stack(parts: Sequence[TestTokens]) -> TestTokens:
+        """Join one replicate each along a new leading axis."""
+        return TestTokens(*(np.stack([getattr(p, name) for p in parts]) for name in ("H", "offset_qk", "offset_v")))
+
+
+def test_output(params: SimpleNamespace, cache: SimpleNamespace) -> tuple[NDArray, NDArray]:
+    """Return mean test loss and test error (fraction with y f <= 0), shapes (*replicates,); computed once a forward pass."""
+    if not hasattr(cache, "test_output"):
+        test: Any = cache.system.test
+        P = test.H[..., None, :, :] @ params.W_QK + test.offset_qk
+        B = (test.H @ cache.v[..., None])[..., 0] + test.offset_v
+        a = cache.k[..., None, :] - P[..., 1, :, :]
+        s_11 = logistic((a @ cache.q[..., None])[..., 0])
+        s_21 = logistic(np.vecdot(P[..., 0, :, :], a))
+        margin = (s_11.p + s_21.p) * cache.A + (s_11.q + s_21.q) * B
+        cache.test_output = logistic(margin).softplus_neg.mean(-1), (margin <= 0).mean(-1)
+    return cache.test_output
+
+
+test_output.__test__ = False  # type: ignore[attr-defined]
+
+
+def meeting(columns: NDArray, trained: NDArray) -> tuple[NDArray, NDArray]:
+    """Tell which of the fresh tokens' coordinates are trained ones: (V,) bool, and their positions in `trained`."""
+    at = np.minimum(np.searchsorted(trained, columns), len(trained) - 1)
+    hit = trained[at] == columns
+    return hit, at[hit]
+
+
+def draw_outside(tokens: sparse.csc_array, std: NDArray, rng: np.random.Generator) -> NDArray:
+    """Draw the projections of fresh tokens on untouched Gaussian weights, shape (t, rows).
+
+    Exact without one number per coordinate: coordinates met by one token only are lumped into one Gaussian
+    a token, those met by several are drawn one by one.
+
+    Parameters
+    ----------
+    tokens : csc_array, shape (t, V)
+        Fresh tokens on untrained coordinates.
+    std : ndarray, shape (rows,)
+        Standard deviation of the weights of each row.
+    """
+    together = np.diff(tokens.indptr) > 1
+    spread = np.sqrt(np.asarray((tokens[:, ~together] ** 2).sum(axis=1)).ravel())
+    alone = spread[:, None] * std * rng.standard_normal((tokens.shape[0], len(std)))
+    return alone + tokens[:, together] @ (std * rng.standard_normal((int(together.sum()), len(std))))
+
+
+def draw_inside(
+    tokens: sparse.csc_array, group: NDArray, coef: NDArray, norm2: NDArray, start: NDArray, std: NDArray, rng: np.random.Generator
+) -> NDArray:
+    """Draw the projections of fresh tokens on trained coordinates, given the initial projections on their groups.
+
+    The Gaussian conditioned on a group's projection u, w = z + coef (u - <z, coef>) / |coef|^2; the rest of
+    the group, which no fresh token meets, enters through one number.
+
+    Parameters
+    ----------
+    tokens : csc_array, shape (t, V)
+        Fresh tokens on trained coordinates.
+    group, coef : ndarray, shape (V,)
+        Group and coefficient of these coordinates.
+    norm2 : ndarray, shape (G,)
+        Squared norm of each group's coefficients.
+    start : ndarray, shape (G, rows)
+        Initial projections on the groups.
+    std : ndarray, shape (rows,)
+        Standard deviation of the weights of each row.
+
+    Returns
+    -------
+    ndarray, shape (t, rows)
+    """
+    z = std * rng.standard_normal((len(group), len(std)))
+    met = sparse.csr_array((coef, (group, np.arange(len(group)))), shape=(len(norm2), len(group)))
+    rest = np.sqrt(np.maximum(norm2 - np.bincount(group, coef * coef, len(norm2)), 0.0))
+    total = met @ z + rest[:, None] * std * rng.standard_normal((len(norm2), len(std)))
+    gap = np.divide(start - total, norm2[:, None], out=np.zeros_like(total), where=norm2[:, None] > 0)
+    return tokens @ (z + coef[:, None] * gap[group])

@@ -1,0 +1,355 @@
+r"""The two-layer transformer on two tokens: forward pass beside the hand-derived gradient.
+
+.. math::
+    p_l = \mathrm{softmax}_a \langle W_K x_a, W_Q x_l \rangle,\quad
+    F_j = \frac{1}{m_v} \sum_l 1^\top W_{V,j} X p_l,\quad
+    f = F_{+1} - F_{-1},\quad
+    L = \frac1n \sum_i \log(1 + e^{-y_i f(X_i)})
+
+(Li et al., arXiv 2410.04870, section 2; W_Q, W_K of shape (m_k, d), W_{V,j} of shape (m_v, d)). The
+gradients are derived in docs/derivations/signal_noise.md; equation numbers below refer to that page.
+Token 0 is mu, token i is y_i xi_i: with these the label drops out of every formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...layout import Layout
+from ...numerics import LOWEST, logistic
+from .data import Data
+from .features import Features
+from .fresh import TestTokens
+from .observables import OBSERVABLES
+from .reduction import Groups, group_columns, lumping_kind
+
+__all__ = ["TwoTokenTransformer", "lumped_model", "row_model"]
+
+@dataclass(frozen=True, eq=False)
+class TwoTokenTransformer:
+    r"""The model in feature coordinates: dense, restricted and lumped systems are instances of it.
+
+    Attributes
+    ----------
+    data : Data or tuple of Data
+        The training samples (one entry per replicate).
+    features : Features
+        How the n + 1 tokens are made of the D features.
+    start : ndarray, shape (*replicates, P)
+        Initial parameters: block `W_QK` (2, D, m_k) holds W_Q and W_K transposed; the value layer is
+        block `W_V` (2, m_v, D), rows of W_{V,+1} and W_{V,-1}, or block `v` (D,),
+        v = mean of the rows of W_{V,+1} minus that of W_{V,-1}, on which alone f depends.
+    m_k, m_v : int
+        Rows of W_Q and of each value matrix.
+    value_rows : bool
+        True if the value layer is kept row by row.
+    step_scale, exact_for, alternative, constants, provenance
+        See `dynsim.system.System`.
+    draw_test : callable, tuple of callables (one per replicate) or None
+        Draws the fresh test tokens on first use.
+    """
+
+    data: Any
+    features: Features
+    start: NDArray
+    m_k: int
+    m_v: int
+    value_rows: bool
+    step_scale: NDArray | float
+    exact_for: frozenset[str]
+    alternative: str
+    constants: Mapping[str, NDArray]
+    provenance: Mapping[str, Any]
+    draw_test: Any = field(default=None, repr=False)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Blocks of the flat parameter vector."""
+        D = self.features.size
+        value = {"W_V": (2, self.m_v, D)} if self.value_rows else {"v": (D,)}
+        return Layout({"W_QK": (2, D, self.m_k), **value})
+
+    @property
+    def n(self) -> int:
+        """Number of training samples."""
+        return self.features.n_tokens - 1
+
+    @cached_property
+    def observables(self) -> Mapping[str, Any]:
+        """The quantities a run can record; those on test data only where there is a law to draw from."""
+        if self.draw_test is None:
+            return {name: o for name, o in OBSERVABLES.items() if not name.startswith("test_")}
+        return OBSERVABLES
+
+    @cached_property
+    def test(self) -> Any:
+        """Fresh test tokens, drawn on first use."""
+        if isinstance(self.draw_test, tuple):
+            return TestTokens.stack([draw() for draw in self.draw_test])
+        return self.draw_test()
+
+    def replicates(self, index: Any) -> TwoTokenTransformer:
+        """Return the system with its leading axis of replicates indexed (a slice or an integer)."""
+        if self.start.ndim == 1:
+            raise ValueError("this system has no replicates")
+        own = self.provenance.get("replicated_constants", ())
+        return replace(
+            self,
+            start=self.start[index],
+            step_scale=self.step_scale[index] if np.ndim(self.step_scale) == 2 else self.step_scale,
+            constants={name: (a[index] if name in own else a) for name, a in self.constants.items()},
+            data=self.data[index] if isinstance(self.data, tuple) else self.data,
+            draw_test=self.draw_test[index] if isinstance(self.draw_test, tuple) else self.draw_test,
+        )
+
+    # -- other representations of a dense system ------------------------------------------------------------------
+
+    def lump(self, optimizer: Any) -> TwoTokenTransformer:
+        """Reduce a dense system exactly for a rule: project its weights on the groups of proportional columns.
+
+        Parameters
+        ----------
+        optimizer : Optimizer or type
+            A rule of kind "sign" or "linear"; a class stands for its instance at default hyper-parameters.
+
+        Raises
+        ------
+        Inexact
+            For a rule that does not lump; names the alternative.
+        ValueError
+            If this is not a dense system.
+        """
+        kind = lumping_kind(optimizer)
+        blocks, data, groups = self._dense_blocks(), self.data, group_columns(self.data)
+        u = groups.project(blocks.W_QK[:, data.columns])
+        mean_value = blocks.W_V[0].mean(0) - blocks.W_V[1].mean(0)
+        v = groups.project(mean_value[data.columns, None])[:, 0]
+        weight = np.zeros((data.d, groups.features.size))
+        weight[data.columns, groups.group] = groups.displacement(kind)
+        test = None if self.draw_test is None else partial(_rewrite_test, self, weight, u, v)
+        return lumped_model(data, groups, u, v, kind, self.m_k, self.m_v, {**self.provenance, "engine": "lumped"}, test)
+
+    def restrict(self) -> TwoTokenTransformer:
+        """Keep the union of supports of a dense system, exact for every rule that acts per coordinate."""
+        blocks, data = self._dense_blocks(), self.data
+        W_QK, W_V = blocks.W_QK[:, data.columns], blocks.W_V[:, :, data.columns]
+        kept = np.zeros((data.d, len(data.columns)))
+        kept[data.columns, np.arange(len(data.columns))] = 1.0
+        v = W_V[0].mean(0) - W_V[1].mean(0)
+        test = None if self.draw_test is None else partial(_rewrite_test, self, kept, W_QK, v)
+        return row_model(data, W_QK, W_V, {**self.provenance, "engine": "restricted"}, test)
+
+    def lift(self, reduced: TwoTokenTransformer, params: NDArray) -> dict[str, NDArray]:
+        """Recover the dense weights of a lumped or restricted run.
+
+        Parameters
+        ----------
+        reduced : TwoTokenTransformer
+            A reduction of this dense system (same seed, or ``self.lump(rule)``).
+        params : ndarray, shape (P,)
+            Parameters of the reduced system, for example ``run.final``.
+
+        Returns
+        -------
+        dict of str to ndarray
+            W_Q, W_K (m_k, d), W_V_pos, W_V_neg (m_v, d), as `from_arrays` takes them.
+        """
+        blocks, columns = self._dense_blocks(), self.data.columns
+        W_QK, W_V = blocks.W_QK.copy(), blocks.W_V.copy()
+        now = reduced.layout.views(np.ascontiguousarray(params))
+        if reduced.value_rows:
+            W_QK[:, columns], W_V[:, :, columns] = now.W_QK, now.W_V
+        else:
+            groups, began = group_columns(self.data), reduced.layout.views(reduced.start)
+            if groups.features.size != reduced.features.size:
+                raise ValueError(f"reduced has {reduced.features.size} features, this dense system lumps to {groups.features.size}: not the same run")
+            (kind,) = reduced.exact_for
+            move = groups.displacement(kind)
+            W_QK[:, columns] += move[:, None] * (now.W_QK - began.W_QK)[:, groups.group]
+            shift = move * (now.v - began.v)[groups.group] / 2
+            W_V[0][:, columns] += shift
+            W_V[1][:, columns] -= shift
+        return {"W_Q": W_QK[0].T.copy(), "W_K": W_QK[1].T.copy(), "W_V_pos": W_V[0], "W_V_neg": W_V[1]}
+
+    def _dense_blocks(self) -> SimpleNamespace:
+        if not self.value_rows or self.features.size != self.data.d:
+            raise ValueError("this needs a dense system: one that signal_noise.dense or from_arrays made")
+        return self.layout.views(self.start)
+
+    # -- forward and backward, line by line in the same order ---------------------------------------------------
+
+    def forward(self, params: SimpleNamespace) -> SimpleNamespace:
+        """Return loss and intermediate values; q, k: (..., m_k); th, ka: (..., n, m_k); z, s, D: per sample."""
+        v = params.W_V[..., 0, :, :].mean(-2) - params.W_V[..., 1, :, :].mean(-2) if self.value_rows else params.v
+        P = self.features.project(params.W_QK)  # (..., 2, n + 1, m_k)
+        V = self.features.project_vector(v)  # (..., n + 1)
+        q, th = P[..., 0, 0, :], P[..., 0, 1:, :]
+        k, ka = P[..., 1, 0, :], P[..., 1, 1:, :]
+        A, B = V[..., :1], V[..., 1:]
+        a = k[..., None, :] - ka
+        z = np.empty(a.shape[:-2] + (2, a.shape[-2]), dtype=a.dtype)
+        np.matmul(a, q[..., None], out=z[..., 0, :, None])  # (5) logit of the signal token's attention
+        np.vecdot(th.conj(), a, out=z[..., 1, :])  # (6) logit of the noise token's attention
+        s = logistic(z)
+        margin = s.p.sum(-2) * A + s.q.sum(-2) * B  # (7)
+        out = logistic(margin)
+        return SimpleNamespace(
+            system=self, v=v, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, out=out,
+            loss=out.softplus_neg.mean(-1),
+        )
+
+    def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
+        """Write dL/dparams into the views `out`; with `signs`, up to a positive factor per entry."""
+        c = cache
+        log_l, log_c, sign = _log_coefficients(c)
+        if signs:
+            coefficients, scale = _relative_coefficients(sign, log_c)
+        else:
+            both = sign[..., None, :] * np.exp(log_c)
+            coefficients, scale = (both[..., 1, :], both, both[..., 0, :], both), None
+            c.underflow = ((log_c < -708.0) & (log_c > LOWEST)).any((-1, -2))
+        self.features.pull(_token_gradients(coefficients, c.a, c.q, c.th), out.W_QK, scale)
+        self._backward_value(c, log_l, out, signs)
+
+    def _backward_value(self, c: SimpleNamespace, log_l: NDArray, out: SimpleNamespace, signs: bool) -> None:
+        """Value layer: -dL/dv = sum_i l_i [(s_11 + s_21) mu + (s_12 + s_22) y_i xi_i], equation (9)."""
+        t = np.empty(c.margin.shape[:-1] + (c.margin.shape[-1] + 1,))
+        scale = None
+        if signs:  # every coefficient is positive: keep the logarithms, of which the sums may underflow
+            scale = np.empty_like(t)
+            on_mu = log_l + np.logaddexp(-c.s.softplus_neg[..., 0, :], -c.s.softplus_neg[..., 1, :])
+            scale[..., 0] = on_mu.max(-1)
+            scale[..., 1:] = log_l + np.logaddexp(-c.s.softplus_neg[..., 0, :] - c.z[..., 0, :], -c.s.softplus_neg[..., 1, :] - c.z[..., 1, :])
+            t[..., 0] = -np.exp(on_mu - scale[..., :1]).sum(-1)
+            t[..., 1:] = -1.0
+        else:
+            l = np.exp(log_l)
+            t[..., 0] = -(l * c.s.p.sum(-2)).sum(-1)
+            t[..., 1:] = -l * c.s.q.sum(-2)
+        if not self.value_rows:
+            self.features.pull_vector(t, out.v, scale)
+            return
+        g = np.empty(c.v.shape)
+        self.features.pull_vector(t, g, scale)
+        g /= self.m_v
+        out.W_V[..., 0, :, :] = g[..., None, :]
+        out.W_V[..., 1, :, :] = -g[..., None, :]
+
+    def ties(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
+        """Count gradient entries of W_Q and W_K below 1e-13 of the sum of their terms' magnitudes.
+
+        Sign updates are discontinuous there: two exact forms of the same run may part at a tie.
+        """
+        c = cache
+        _, log_c, sign = _log_coefficients(c)
+        coefficients, scale = _relative_coefficients(sign, log_c)
+        entry = np.empty_like(params.W_QK)
+        size = np.empty_like(params.W_QK)
+        self.features.pull(_token_gradients(coefficients, c.a, c.q, c.th), entry, scale)
+        magnitudes = tuple(np.abs(x) for x in coefficients)
+        magnitude_of_a = np.abs(c.k)[..., None, :] + np.abs(c.ka)
+        self.features.magnitudes.pull(_token_gradients(magnitudes, magnitude_of_a, np.abs(c.q), np.abs(c.th)), size, scale)
+        return ((np.abs(entry) < 1e-13 * np.abs(size)) & (size != 0)).sum((-1, -2, -3)).astype(float)
+
+
+def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
+    """Return log l_i, shape (..., n), log |c1_i| and log |c2_i|, shape (..., 2, n), and the sign of both, equation (8)."""
+    D = c.B - c.A
+    log_l = -(c.out.softplus_neg + c.margin) - np.log(D.shape[-1])  # l_i = sigmoid(-margin_i) / n
+    log_c = np.maximum((log_l + np.log(np.abs(D)))[..., None, :] + c.s.log_pq, LOWEST)
+    return log_l, log_c, np.sign(D)
+
+
+def _token_gradients(coefficients: tuple[NDArray, ...], a: NDArray, q: NDArray, th: NDArray) -> NDArray:
+    """Return the coefficient of each token in dL/dW_Q and dL/dW_K, shape (..., 2, n + 1, m_k), equations (10), (11)."""
+    of_q, of_k, mu_q, mu_k = coefficients
+    n, m = a.shape[-2:]
+    T = np.empty(a.shape[:-2] + (2, n + 1, m))
+    # dL/dW_Q = sum_i (c1_i mu + c2_i y_i xi_i) a_i,   a_i = k - ka_i        (10)
+    np.matmul(mu_q[..., None, :], a, out=T[..., 0, :1, :])
+    np.multiply(of_q[..., None], a, out=T[..., 0, 1:, :])
+    # dL/dW_K = sum_i (c1_i q + c2_i th_i) (mu - y_i xi_i)                   (11)
+    np.matmul(mu_k[..., 1:, :], th, out=T[..., 1, :1, :])
+    T[..., 1, 0, :] += mu_k[..., 0, :].sum(-1)[..., None] * q
+    np.multiply(-of_k[..., 1, :, None], th, out=T[..., 1, 1:, :])
+    T[..., 1, 1:, :] -= of_k[..., 0, :, None] * q[..., None, :]
+    return T
+
+
+def _relative_coefficients(sign: NDArray, log_c: NDArray) -> tuple[tuple[NDArray, ...], NDArray]:
+    """Return the coefficients of (10) and (11) with a positive factor of their own taken out of each token's row.
+
+    c1_i and c2_i span hundreds of orders of magnitude; within a row only their ratios matter, and
+    rows meet only where a feature mixes tokens, which `Features.pull` scales by the logarithms returned
+    last, shape (..., 2, n + 1).
+    """
+    per_sample = log_c.max(-2)
+    scale = np.empty(log_c.shape[:-2] + (2, log_c.shape[-1] + 1))
+    scale[..., 0, 1:] = log_c[..., 1, :]
+    scale[..., 1, 1:] = per_sample
+    scale[..., 0, 0] = log_c[..., 0, :].max(-1)
+    scale[..., 1, 0] = per_sample.max(-1)
+    of_k = sign[..., None, :] * np.exp(log_c - per_sample[..., None, :])
+    mu_q = sign * np.exp(log_c[..., 0, :] - scale[..., 0, :1])
+    mu_k = sign[..., None, :] * np.exp(log_c - scale[..., 1, :1, None])
+    return (sign, of_k, mu_q, mu_k), scale
+
+
+def _constants(data: Data, m_k: int, m_v: int) -> dict[str, NDArray]:
+    return {**data.norms(), "y": data.y, "shared": np.array(data.shared), "m_k": np.array(m_k), "m_v": np.array(m_v)}
+
+
+def row_model(
+    data: Data, W_QK: NDArray, W_V: NDArray, provenance: Mapping[str, Any], draw_test: Any = None
+) -> TwoTokenTransformer:
+    """Return the model with its value layer row by row: dense on d coordinates, restricted on the trained ones.
+
+    Parameters
+    ----------
+    W_QK : ndarray, shape (2, D, m_k)
+        W_Q and W_K transposed; D is d or the number of trained coordinates.
+    W_V : ndarray, shape (2, m_v, D)
+        Rows of W_{V,+1} and W_{V,-1}.
+    """
+    D, m_k, m_v = W_QK.shape[1], W_QK.shape[2], W_V.shape[1]
+    tokens = data.dense_tokens() if data.d == D else data.tokens.toarray()
+    return TwoTokenTransformer(
+        data=data, features=Features(data.n + 1, 0, tokens), m_k=m_k, m_v=m_v, value_rows=True, step_scale=1.0,
+        start=Layout({"W_QK": W_QK.shape, "W_V": W_V.shape}).pack(W_QK=W_QK, W_V=W_V),
+        exact_for=frozenset({"any" if data.d == D else "coordinatewise"}), alternative="Use the dense system instead.",
+        constants=_constants(data, m_k, m_v), provenance=provenance, draw_test=draw_test,
+    )
+
+
+def lumped_model(data: Data, groups: Groups, u: NDArray, v: NDArray, kind: str, m_k: int, m_v: int, provenance: dict[str, Any], draw_test: Any) -> TwoTokenTransformer:
+    """Return the exact reduction for rules of one kind, with initial projections u, (2, G, m_k), and v, (G,)."""
+    layout = Layout({"W_QK": (2, groups.features.size, m_k), "v": (groups.features.size,)})
+    scale = groups.scale(kind)
+    rows = np.broadcast_to(scale[:, None], (2, len(scale), m_k))
+    other = "linear (GradientDescent)" if kind == "sign" else "sign (SignGD, Adam with eps=0)"
+    return TwoTokenTransformer(
+        data=data, features=groups.features, start=layout.pack(W_QK=u, v=v), m_k=m_k, m_v=m_v, value_rows=False,
+        step_scale=layout.pack(W_QK=rows, v=(2.0 if kind == "sign" else 2.0 / m_v) * scale), exact_for=frozenset({kind}),
+        alternative=f"It was lumped for rules of kind {kind}; for kind {other} build signal_noise.lumped(setting, rule, seed=...) with "
+        "that rule, for any other rule signal_noise.restricted(setting, seed=...).",
+        constants=_constants(data, m_k, m_v), provenance=provenance, draw_test=draw_test,
+    )
+
+
+def _rewrite_test(system: TwoTokenTransformer, weight: NDArray, u: NDArray, v: NDArray) -> TestTokens:
+    """Rewrite a dense system's fresh tokens in reduced features: the offset is what its own initial weights say.
+
+    weight, shape (d, D'), tells how far a coordinate moves when a feature moves by 1; u and v are the
+    features' initial values, (2, D', m_k) and (D',).
+    """
+    X, blocks = system.test.H, system.layout.views(system.start)
+    H = X @ weight
+    mean_value = blocks.W_V[0].mean(0) - blocks.W_V[1].mean(0)
+    return TestTokens(H, X @ blocks.W_QK - H @ u, X @ mean_value - H @ v)

@@ -1,0 +1,246 @@
+"""What the theory reads off a recorded run: its constants, clock, stages and turns."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...claims import Inconclusive
+from ...trajectory import Trajectory
+from .predictions import SMALL, Condition, attention_time, key_turn, regime, stage_one_end
+
+__all__ = ["Reading"]
+
+SETTLED = 0.9
+"""Stage III ends when query and key signals of this fraction of rows move away from zero for good measure."""
+
+
+class Reading:
+    """Quantities that claims, stage tables and figures share, computed once a run.
+
+    Parameters
+    ----------
+    run : Trajectory
+        A single run (no replicates) of this system.
+
+    Notes
+    -----
+    A property raises `Inconclusive` when what it reads was not recorded.
+    """
+
+    def __init__(self, run: Trajectory) -> None:
+        self.run = run
+
+    def __getitem__(self, name: str) -> NDArray:
+        """Return a recorded quantity."""
+        if name not in self.run:
+            raise Inconclusive(f"{name} not recorded: add it to record=")
+        return self.run[name]
+
+    # -- constants ----------------------------------------------------------------------------------------------
+
+    @property
+    def at(self) -> NDArray:
+        """Recorded steps, shape (T,)."""
+        return self.run.at
+
+    @cached_property
+    def is_signgd(self) -> bool:
+        """SignGD without momentum at one constant rate."""
+        rule = self.run.provenance["optimizer"]
+        return rule["rule"] == "signgd" and not rule["momentum"] and isinstance(rule["lr"], float)
+
+    @cached_property
+    def lr(self) -> float:
+        """Learning rate eta."""
+        lr = self.run.provenance["optimizer"]["lr"]
+        if not isinstance(lr, (int, float)):
+            raise Inconclusive("the learning rate is not constant")
+        return float(lr)
+
+    @cached_property
+    def a(self) -> NDArray:
+        """l1 norms a_i = |xi_i|_1, shape (n,)."""
+        return self.run.constants["noise_l1"]
+
+    @cached_property
+    def mu(self) -> float:
+        """Norm of the signal."""
+        return float(self.run.constants["mu_l2"])
+
+    @cached_property
+    def m_k(self) -> int:
+        """Rows of W_Q."""
+        return int(self.run.constants["m_k"])
+
+    @cached_property
+    def n(self) -> int:
+        """Training samples."""
+        return len(self.a)
+
+    @cached_property
+    def disjoint(self) -> bool:
+        """No coordinate belongs to two tokens."""
+        return int(self.run.constants["shared"]) == 0
+
+    @cached_property
+    def axis_signal(self) -> bool:
+        """The signal has one coordinate, which no noise token meets."""
+        c = self.run.constants
+        return bool(c["mu_l1"] == c["mu_l2"] == c["mu_private_l1"])
+
+    @cached_property
+    def initial_noise(self) -> float:
+        """Root mean square of the initial key and query noise."""
+        return float(np.sqrt((self["key_noise"][0] ** 2).mean() / 2 + (self["query_noise"][0] ** 2).mean() / 2))
+
+    # -- clock --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def T_key(self) -> float:
+        """Median over samples of the predicted key turn."""
+        return float(np.median(key_turn(self.a, self.mu, self.m_k, self.lr)))
+
+    @cached_property
+    def T_attn(self) -> float:
+        """Predicted step at which the mean of s_11 falls below 0.1, with the mean of a_i."""
+        return attention_time(float(self.a.mean()), self.mu, self.m_k, self.n, self.lr)
+
+    @cached_property
+    def kappa(self) -> float:
+        """Initial noise counted in steps."""
+        return self.initial_noise / (self.lr * float(self.a.mean()))
+
+    @cached_property
+    def regime(self) -> dict[str, Condition]:
+        """Regime of validity, from the run's own numbers."""
+        sigma_0 = self.initial_noise / float(np.sqrt((self.run.constants["noise_l2"] ** 2).mean()))
+        return regime(self.kappa, self.T_key, self.T_attn, sigma_0, self.lr)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def first(self, condition: NDArray, since: int | None = 0) -> int | None:
+        """Return the first recorded step >= since at which `condition` (T,) is true, or None."""
+        if since is None:
+            return None
+        found = np.flatnonzero(condition & (self.at >= since))
+        return int(self.at[found[0]]) if len(found) else None
+
+    def row(self, step: float) -> int:
+        """Return the index of the recorded step nearest to `step`; Inconclusive if it lies past the horizon."""
+        if not np.isfinite(step) or step > self.at[-1]:
+            raise Inconclusive(f"step {step:.0f} lies past the horizon of {self.at[-1]} steps")
+        return int(np.argmin(np.abs(self.at - step)))
+
+    @cached_property
+    def stage_one_predicted(self) -> float:
+        """Exact end of Stage I on disjoint supports, from the initial values."""
+        return stage_one_end(float(self["mean_value_signal"][0]), self["mean_value_noise"][0], self.a, self.mu, self.lr)
+
+    @cached_property
+    def T_one(self) -> int | None:
+        """Stage I ends: mean value noise of every sample exceeds mean value signal."""
+        return self.first((self["mean_value_noise"] > self["mean_value_signal"][:, None]).all(1))
+
+    @cached_property
+    def aligned(self) -> NDArray:
+        """Fraction of pairs (row, sample) whose query and key noise agree in sign, shape (T,)."""
+        return (np.sign(self["query_noise"]) == np.sign(self["key_noise"])).mean((1, 2))
+
+    @cached_property
+    def T_two(self) -> int | None:
+        """Stage II ends: query and key noise agree in sign in every pair."""
+        return self.first(self.aligned == 1.0, self.T_one)
+
+    @cached_property
+    def log_c1(self) -> tuple[NDArray, NDArray]:
+        """Sign and logarithm of c1_i, equation (8), from recorded quantities, each (T, n)."""
+        A, B = self["mean_value_signal"][:, None], self["mean_value_noise"]
+        s11, s21 = self["softmax_11"], self["softmax_21"]
+        margin = (s11 + s21) * A + (2.0 - s11 - s21) * B
+        log_l = -np.logaddexp(0.0, margin)
+        with np.errstate(divide="ignore"):
+            return np.sign(B - A), log_l + np.log(s11) + np.log1p(-s11) + np.log(np.abs(B - A))
+
+    @cached_property
+    def vote(self) -> NDArray:
+        """Weighted vote of the key noise, sgn sum_i c1_i (ka_ri - k_r), shape (T, m_k)."""
+        sign, log_c1 = self.log_c1
+        weight = sign * np.exp(log_c1 - log_c1.max(1, keepdims=True))
+        return np.sign((self["key_noise"] * weight[:, None, :]).sum(2) - self["key_signal"] * weight.sum(1)[:, None])
+
+    @cached_property
+    def settled(self) -> NDArray:
+        """Fraction of rows whose query signal has the sign of the vote and key signal the opposite, shape (T,)."""
+        q, k = np.sign(self["query_signal"]), np.sign(self["key_signal"])
+        return ((q == self.vote) & (k == -self.vote)).mean(1)
+
+    @cached_property
+    def T_three(self) -> int | None:
+        """Stage III ends: in nine rows of ten the query signal follows the vote and the key signal opposes it."""
+        return self.first(self.settled >= SETTLED, self.T_two)
+
+    def agree(self, name: str) -> NDArray:
+        """Fraction of pairs whose noise (`key_noise` or `query_noise`) has the sign of its row's query signal, shape (T,)."""
+        return (np.sign(self[name]) == np.sign(self["query_signal"])[:, :, None]).mean((1, 2))
+
+    @cached_property
+    def T_four(self) -> int | None:
+        """Stage IV ends: all noise agrees with its row's query signal and both softmax outputs are small on average."""
+        small = (self["softmax_11"].mean(1) < SMALL) & (self["softmax_21"].mean(1) < SMALL)
+        return self.first((self.agree("key_noise") == 1) & (self.agree("query_noise") == 1) & small, self.T_three)
+
+    @cached_property
+    def T_small(self) -> int | None:
+        """First recorded step with mean s_11 < 0.1."""
+        return self.first(self["softmax_11"].mean(1) < SMALL)
+
+    @cached_property
+    def classify_at(self) -> int:
+        """Step t_c at which noise signs are classified: the experiment's, else 0.7 T_key."""
+        chosen = dict(self.run.provenance.get("options", {})).get("classify_at")
+        return int(chosen) if chosen is not None else int(round(0.7 * self.T_key)) if np.isfinite(self.T_key) else 0
+
+    @cached_property
+    def against(self) -> NDArray:
+        """Pairs whose key noise at t_c opposes their row's query signal, bool (m_k, n)."""
+        t = self.row(self.classify_at)
+        return np.sign(self["key_noise"][t]) == -np.sign(self["query_signal"][t])[:, None]
+
+    def turns(self, name: str) -> NDArray:
+        """Turn of every pair against its row's query signal: the step at which sgn(x(t_c)) x(t) is largest.
+
+        Turns before Stage III are dropped. Shape (number of such turns,).
+        """
+        x = self[name]
+        sign = np.sign(x[self.row(self.classify_at)])
+        turn = self.at[np.argmax(x * sign, axis=0)][self.against]
+        kept = turn[turn >= (self.T_two if self.T_two is not None else 0)]
+        if not len(kept):
+            raise Inconclusive("no pair opposes its row's query signal: nothing to turn")
+        return kept
+
+    def turn(self, name: str) -> float:
+        """Median turn; Inconclusive if it lies past the horizon."""
+        turn = float(np.median(self.turns(name)))
+        if turn >= self.at[-1]:
+            raise Inconclusive(f"half of the pairs have not turned within the horizon of {self.at[-1]} steps")
+        return turn
+
+    def step_where(self, name: str) -> NDArray:
+        """Rows t of `name` that are followed by the very next step, for statements about single steps."""
+        rows = np.flatnonzero(np.diff(self.at) == 1)
+        if not len(rows):
+            raise Inconclusive(f"{name} was not recorded at two consecutive steps: record with every=1")
+        return rows
+
+
+def reading(evidence: Any) -> Reading:
+    """Return the reading of an evidence's run, or of a run; computed once for each run."""
+    run = evidence if isinstance(evidence, Trajectory) else evidence["run"]
+    if "_reading" not in run.__dict__:
+        run.__dict__["_reading"] = Reading(run)  # a cache on the frozen value: the same run always reads the same
+    return run.__dict__["_reading"]

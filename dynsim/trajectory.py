@@ -1,0 +1,203 @@
+"""The record of a run: arrays by name, how it ended, where it came from; saved and loaded bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .naming import unknown_name
+
+__all__ = ["SCHEMA", "Trajectory", "TrajectoryError", "load"]
+
+SCHEMA = 1
+"""Version of the file layout; raised when a reader of the old layout would misread the new one."""
+
+
+class TrajectoryError(ValueError):
+    """A file is no dynsim trajectory, is damaged, or has another schema version."""
+
+
+_GROUPS = ("arrays", "constants", "optimizer_state", "sparser")
+"""Fields that map names to arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What a run recorded.
+
+    Attributes
+    ----------
+    at : ndarray of int, shape (T,)
+        Steps at which the quantities were recorded; 0 is the start, before any update.
+    arrays : mapping of str to ndarray
+        Recorded quantities, each (T, *replicates, *axes). ``run["key_noise"]`` is short for
+        ``run.arrays["key_noise"]``.
+    dims : mapping of str to tuple of str
+        Names of each array's axes, "step" first.
+    constants : mapping of str to ndarray
+        Numbers of the system that claims and figures need.
+    status : str
+        "finished", "stopped" (by `stop`), "diverged" or "interrupted".
+    message : str
+        The same in a sentence.
+    ended_at : ndarray of int, shape replicates
+        Step at which a replicate stopped, diverged or was interrupted; -1 if it ran to the end.
+    underflow_at : ndarray of int, shape replicates
+        First step at which an entry of the gradient underflowed and was used as a number; -1 if none.
+    final : ndarray, shape (*replicates, P)
+        Parameters after the last step.
+    optimizer_state : mapping of str to ndarray
+        With `final` and `last_step` enough to go on: ``simulate(..., start=run)``.
+    last_step : int
+        Number of updates made.
+    provenance : mapping
+        System, setting, seed, optimizer and what else describes the run, JSON-ready.
+    versions : mapping of str to str
+        Of dynsim and NumPy.
+    sparser : mapping of str to ndarray of int
+        Steps of the quantities that were recorded at fewer steps than `at`; see `steps`.
+    """
+
+    at: NDArray
+    arrays: Mapping[str, NDArray]
+    dims: Mapping[str, tuple[str, ...]]
+    constants: Mapping[str, NDArray]
+    status: str
+    message: str
+    ended_at: NDArray
+    underflow_at: NDArray
+    final: NDArray
+    optimizer_state: Mapping[str, NDArray]
+    last_step: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    sparser: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def steps(self, name: str) -> NDArray:
+        """Return the steps at which a quantity was recorded: `at`, or fewer where `record` asked for fewer."""
+        self[name]
+        return self.sparser.get(name, self.at)
+
+    @property
+    def success(self) -> bool:
+        """True when the run reached its horizon or its stopping rule."""
+        return self.status in ("finished", "stopped")
+
+    def __getitem__(self, name: str) -> NDArray:
+        """Return a recorded quantity; a KeyError names the nearest recorded one."""
+        try:
+            return self.arrays[name]
+        except KeyError:
+            raise KeyError(unknown_name("recorded quantity", name, self.arrays)) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def __repr__(self) -> str:
+        shapes = "\n".join(f"  {name:24s} {'(' + ', '.join(self.dims[name]) + ')':28s} {a.shape}" for name, a in self.arrays.items())
+        return f"Trajectory: {self.status}, {self.message}\n{shapes}"
+
+    def replicate(self, index: int) -> Trajectory:
+        """Return one replicate's run, without the leading axis.
+
+        Constants whose first axis is as long as the number of replicates and which the system marked
+        as replicated (``provenance["replicated_constants"]``) are indexed too.
+        """
+        if self.final.ndim != 2:
+            raise ValueError("this run has no replicates axis")
+        replicated = self.provenance.get("replicated_constants", ())
+        provenance = {key: value for key, value in self.provenance.items() if key != "replicated_constants"}
+        if isinstance(provenance.get("seed"), (list, tuple)):
+            provenance["seed"] = provenance["seed"][index]
+        return replace(
+            self,
+            arrays={name: a[:, index] for name, a in self.arrays.items()},
+            dims={name: tuple(d for d in dims if d != "replicate") for name, dims in self.dims.items()},
+            constants={name: (a[index] if name in replicated else a) for name, a in self.constants.items()},
+            ended_at=self.ended_at[index],
+            underflow_at=self.underflow_at[index],
+            final=self.final[index],
+            optimizer_state={name: a[index] for name, a in self.optimizer_state.items()},
+            provenance=provenance,
+        )
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the run to `path` (.npz): plain arrays and one JSON header, nothing pickled.
+
+        The file appears whole or not at all.
+        """
+        path = Path(path)
+        header = {
+            "schema": SCHEMA,
+            "dims": {name: list(dims) for name, dims in self.dims.items()},
+            "status": self.status,
+            "message": self.message,
+            "last_step": self.last_step,
+            "provenance": dict(self.provenance),
+            "versions": dict(self.versions),
+        }
+        arrays = {"at": self.at, "ended_at": self.ended_at, "underflow_at": self.underflow_at, "final": self.final}
+        for group in _GROUPS:
+            arrays.update({f"{group}/{name}": np.asarray(a) for name, a in getattr(self, group).items()})
+        partial = path.with_name(path.name + ".partial")
+        with open(partial, "wb") as file:
+            np.savez(file, dynsim=np.array(json.dumps(header)), **arrays)
+        os.replace(partial, path)
+        return path
+
+
+def load(path: str | os.PathLike) -> Trajectory:
+    """Read a run that `Trajectory.save` wrote; every array comes back bit for bit.
+
+    Raises
+    ------
+    TrajectoryError
+        If the file is missing, damaged, foreign, or of another schema version.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:  # np.load leaks a path it cannot read
+            if "dynsim" not in file:
+                raise TrajectoryError(f"{path} is no dynsim trajectory: it has no dynsim header")
+            header = json.loads(str(file["dynsim"]))
+            if not isinstance(header, dict):
+                raise TrajectoryError(f"{path} is damaged: its header is no mapping")
+            data = {name: file[name] for name in file.files if name != "dynsim"}
+    except FileNotFoundError:
+        raise TrajectoryError(f"{path} does not exist") from None
+    except TrajectoryError:
+        raise
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise TrajectoryError(f"{path} is damaged or no dynsim trajectory ({error})") from error
+    if header.get("schema") != SCHEMA:
+        raise TrajectoryError(f"{path} has schema {header.get('schema')}; this version of dynsim reads schema {SCHEMA}")
+
+    def group(prefix: str) -> dict[str, NDArray]:
+        return {name.split("/", 1)[1]: a for name, a in data.items() if name.startswith(prefix + "/")}
+
+    try:
+        return Trajectory(
+            at=data["at"],
+            **{name: group(name) for name in _GROUPS},
+            dims={name: tuple(dims) for name, dims in header["dims"].items()},
+            status=header["status"],
+            message=header["message"],
+            ended_at=data["ended_at"],
+            underflow_at=data["underflow_at"],
+            final=data["final"],
+            last_step=header["last_step"],
+            provenance=header["provenance"],
+            versions=header["versions"],
+        )
+    except KeyError as error:
+        raise TrajectoryError(f"{path} is damaged: {error} is missing") from error
+    except (AttributeError, TypeError) as error:
+        raise TrajectoryError(f"{path} is damaged: its header has fields of the wrong type ({error})") from error
