@@ -12,9 +12,11 @@ __all__ = ["LOWEST", "logistic", "softplus"]
 LOWEST = -1e300  # stands for log(0): finite, so that differences of two of them stay 0 and not NaN
 
 
-def _modulus(z: NDArray) -> NDArray:
-    """Return |z|; for complex input the analytic branch +-z, so that complex-step differentiation works."""
-    return np.abs(z) if z.dtype.kind != "c" else np.where(z.real < 0, -z, z)
+def _split(z: NDArray) -> tuple[NDArray, NDArray]:
+    """Return min(z, 0) and max(z, 0); for complex input by the real part, so that complex-step differentiation works."""
+    if z.dtype.kind == "c":
+        return np.where(z.real < 0, z, 0.0), np.where(z.real < 0, 0.0, z)
+    return np.minimum(z, 0.0), np.maximum(z, 0.0)
 
 
 def softplus(z: NDArray) -> NDArray:
@@ -23,9 +25,8 @@ def softplus(z: NDArray) -> NDArray:
     >>> softplus(np.array([-800.0, 0.0, 80.0])).round(6)
     array([ 0.      ,  0.693147, 80.      ])
     """
-    z = np.asarray(z)
-    positive = np.where(z.real >= 0, z, 0.0)
-    return positive + np.log1p(np.exp(-_modulus(z)))
+    below, above = _split(np.asarray(z))
+    return above + np.log1p(np.exp(below - above))
 
 
 def logistic(z: NDArray) -> SimpleNamespace:
@@ -56,17 +57,9 @@ def logistic(z: NDArray) -> SimpleNamespace:
     >>> at.log_pq.round(6)
     array([-1000.      ,    -1.386294])
     """
-    size = _modulus(z)
-    e = np.exp(-size)
-    log1p = np.log1p(e)
+    below, above = _split(z)
+    up, down = np.exp(below), np.exp(-above)
+    e = up * down  # exp(-|z|): one of the factors is 1
     larger = 1.0 / (1.0 + e)
-    smaller = e * larger
-    positive = z.real >= 0
-    return SimpleNamespace(
-        p=np.where(positive, larger, smaller),
-        q=np.where(positive, smaller, larger),
-        log_pq=-(size + (log1p + log1p)),
-        softplus_neg=np.where(positive, log1p, log1p - z),
-    )
-
-
+    log1p = np.log1p(e)
+    return SimpleNamespace(p=up * larger, q=down * larger, log_pq=below - above - (log1p + log1p), softplus_neg=log1p - below)

@@ -45,58 +45,81 @@ class Features:
         return Features(self.n_tokens, self.own, None if self.mixed is None else np.abs(self.mixed))
 
     @cached_property
-    def _members(self) -> tuple[NDArray, NDArray, NDArray, NDArray, NDArray]:
-        """Non-zero entries of `mixed` by column: rows, columns, values, first entry of each column met, its number in that list."""
-        columns, rows = np.nonzero(self.mixed.T)
+    def _met(self) -> slice | NDArray:
+        """Features of the mixed columns that some token meets: the others are 0 in every token."""
+        met = self.mixed.any(axis=0)
+        return slice(self.own, None) if met.all() else self.own + np.flatnonzero(met)
+
+    @cached_property
+    def _matrix(self) -> NDArray:
+        """The mixed columns that some token meets, shape (n_tokens, F_met)."""
+        return self.mixed if isinstance(self._met, slice) else np.ascontiguousarray(self.mixed[:, self._met - self.own])
+
+    @cached_property
+    def _members(self) -> tuple[NDArray, ...]:
+        """Non-zero entries of `_matrix.T`, row by row: their tokens, positions in the flat array, values, first of each row, row of each."""
+        columns, tokens = np.nonzero(self._matrix.T)
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
-        lengths = np.diff(np.append(starts, len(columns)))
-        return rows, columns, self.mixed[rows, columns], starts, np.repeat(np.arange(len(starts)), lengths)
+        return tokens, columns * self.n_tokens + tokens, self._matrix[tokens, columns], starts, columns
 
     def project(self, W: NDArray) -> NDArray:
         """Return X W for W of shape (..., D, m): shape (..., n_tokens, m)."""
         if self.mixed is None:
             return W
-        if not self.own:
-            return self.mixed @ W
-        return self.mixed @ W[..., self.own :, :] + W[..., : self.own, :]
+        P = self._matrix @ W[..., self._met, :]
+        if self.own:
+            P += W[..., : self.own, :]
+        return P
 
     def project_vector(self, v: NDArray) -> NDArray:
         """Return X v for v of shape (..., D): shape (..., n_tokens)."""
         if self.mixed is None:
             return v
-        if not self.own:
-            return v @ self.mixed.T
-        return v[..., self.own :] @ self.mixed.T + v[..., : self.own]
-
-    def pull(self, T: NDArray, out: NDArray, log_scale: NDArray | None = None) -> None:
-        """Write X^T T into `out`, shapes (..., n_tokens, m) and (..., D, m).
-
-        With `log_scale`, shape (..., n_tokens), the rows stand for ``exp(log_scale) * T`` and each entry
-        of `out` may be multiplied by a positive factor of its own: a feature subtracts the largest
-        log scale among the tokens that meet in it, so that its sign is right where the value underflows.
-        """
-        if self.own and T is not out[..., : self.own, :]:
-            out[..., : self.own, :] = T
-        if self.mixed is None:
-            return
-        weights = self.mixed.T if log_scale is None else self._scaled(log_scale)
-        np.matmul(weights, T, out=out[..., self.own :, :])
-
-    def pull_vector(self, t: NDArray, out: NDArray, log_scale: NDArray | None = None) -> None:
-        """Write X^T t into `out`, shapes (..., n_tokens) and (..., D); `log_scale` as in `pull`."""
+        V = v[..., self._met] @ self._matrix.T
         if self.own:
-            out[..., : self.own] = t
+            V += v[..., : self.own]
+        return V
+
+    def token_rows(self, out: NDArray) -> NDArray:
+        """Return where to write T, shape (..., n_tokens, m), before ``pull(T, ..., out)``: inside `out` if every token owns a feature."""
+        return out[..., : self.own, :] if self.own else np.empty(out.shape[:-2] + (self.n_tokens, out.shape[-1]))
+
+    def pull(self, T: NDArray, t: NDArray, out: NDArray, out_vector: NDArray, log_scale: NDArray | None = None) -> None:
+        """Write X^T T into `out` and X^T t into `out_vector`.
+
+        Parameters
+        ----------
+        T : ndarray, shape (..., 2, n_tokens, m)
+            Made by `token_rows`.
+        t : ndarray, shape (..., n_tokens)
+        out, out_vector : ndarray, shape (..., 2, D, m) and (..., D)
+        log_scale : ndarray, shape (..., 3, n_tokens), optional
+            The rows of T[0], T[1] and t stand for ``exp(log_scale)`` times themselves, and each entry of the
+            results may be multiplied by a positive factor of its own: a feature subtracts the largest log
+            scale among the tokens that meet in it, so that its sign is right where the value underflows.
+        """
+        if self.own:
+            out_vector[..., : self.own] = t
         if self.mixed is None:
             return
         if log_scale is None:
-            out[..., self.own :] = t @ self.mixed
+            of_T = of_t = self._matrix.T
         else:
-            out[..., self.own :] = (self._scaled(log_scale) @ t[..., None])[..., 0]
+            weights = self._scaled(log_scale)
+            of_T, of_t = weights[..., :2, :, :], weights[..., 2, :, :]
+        if isinstance(self._met, slice):
+            np.matmul(of_T, T, out=out[..., self._met, :])
+        else:
+            out[..., self.own :, :] = 0.0
+            out[..., self._met, :] = of_T @ T
+            out_vector[..., self.own :] = 0.0
+        out_vector[..., self._met] = (of_t @ t[..., None])[..., 0]
 
     def _scaled(self, log_scale: NDArray) -> NDArray:
-        rows, columns, values, starts, group = self._members
-        logs = log_scale[..., rows]
-        logs -= np.maximum.reduceat(logs, starts, axis=-1)[..., group]
-        weights = np.zeros(log_scale.shape[:-1] + self.mixed.shape[::-1])
-        weights[..., columns, rows] = values * np.exp(logs)
-        return weights
+        """Return X^T of the mixed columns with entries scaled as `pull` says, shape (..., 3, F_met, n_tokens)."""
+        tokens, entries, values, starts, row = self._members
+        logs = log_scale.take(tokens, axis=-1)
+        logs -= np.maximum.reduceat(logs, starts, axis=-1).take(row, axis=-1)
+        weights = np.zeros(log_scale.shape[:-1] + (self._matrix.size,))
+        weights[..., entries] = values * np.exp(logs)
+        return weights.reshape(log_scale.shape[:-1] + self._matrix.shape[::-1])

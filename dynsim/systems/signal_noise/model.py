@@ -13,6 +13,7 @@ Token 0 is mu, token i is y_i xi_i: with these the label drops out of every form
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layout import Layout
-from ...numerics import LOWEST, logistic
+from ...numerics import LOWEST, logistic, softplus
 from .data import Data
 from .features import Features
 from .fresh import TestTokens
@@ -31,6 +32,9 @@ from .observables import OBSERVABLES
 from .reduction import Groups, group_columns, lumping_kind
 
 __all__ = ["TwoTokenTransformer", "lumped_model", "row_model"]
+
+TINY = 5e-324  # the smallest float64
+
 
 @dataclass(frozen=True, eq=False)
 class TwoTokenTransformer:
@@ -186,7 +190,11 @@ class TwoTokenTransformer:
     # -- forward and backward, line by line in the same order ---------------------------------------------------
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
-        """Return loss and intermediate values; q, k: (..., m_k); th, ka: (..., n, m_k); z, s, D: per sample."""
+        """Return loss and intermediate values.
+
+        Shapes: v (..., D); P (..., 2, n + 1, m_k); q, k (..., m_k); th, ka, a (..., n, m_k); A (..., 1); B, D, margin, losses (..., n);
+        z and the fields of s (..., 2, n); loss (...).
+        """
         v = params.W_V[..., 0, :, :].mean(-2) - params.W_V[..., 1, :, :].mean(-2) if self.value_rows else params.v
         P = self.features.project(params.W_QK)  # (..., 2, n + 1, m_k)
         V = self.features.project_vector(v)  # (..., n + 1)
@@ -199,107 +207,116 @@ class TwoTokenTransformer:
         np.vecdot(th.conj(), a, out=z[..., 1, :])  # (6) logit of the noise token's attention
         s = logistic(z)
         margin = s.p.sum(-2) * A + s.q.sum(-2) * B  # (7)
-        out = logistic(margin)
+        losses = softplus(-margin)
         return SimpleNamespace(
-            system=self, v=v, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, out=out,
-            loss=out.softplus_neg.mean(-1),
+            system=self, v=v, P=P, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, losses=losses,
+            loss=losses.sum(-1) / self.n,
         )
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
         """Write dL/dparams into the views `out`; with `signs`, up to a positive factor per entry."""
-        c = cache
+        c, X = cache, self.features
         log_l, log_c, sign = _log_coefficients(c)
+        t = np.empty(log_l.shape[:-1] + (self.n + 1,))
         if signs:
-            coefficients, scale = _relative_coefficients(sign, log_c)
+            coefficients, log_scale = _relative_coefficients(c, log_l, log_c, sign, X.mixed is not None)
+            t[...] = -1.0
         else:
-            both = sign[..., None, :] * np.exp(log_c)
-            coefficients, scale = (both[..., 1, :], both, both[..., 0, :], both), None
-            c.underflow = ((log_c < -708.0) & (log_c > LOWEST)).any((-1, -2))
-        self.features.pull(_token_gradients(coefficients, c.a, c.q, c.th), out.W_QK, scale)
-        self._backward_value(c, log_l, out, signs)
-
-    def _backward_value(self, c: SimpleNamespace, log_l: NDArray, out: SimpleNamespace, signs: bool) -> None:
-        """Value layer: -dL/dv = sum_i l_i [(s_11 + s_21) mu + (s_12 + s_22) y_i xi_i], equation (9)."""
-        t = np.empty(c.margin.shape[:-1] + (c.margin.shape[-1] + 1,))
-        scale = None
-        if signs:  # every coefficient is positive: keep the logarithms, of which the sums may underflow
-            scale = np.empty_like(t)
-            on_mu = log_l + np.logaddexp(-c.s.softplus_neg[..., 0, :], -c.s.softplus_neg[..., 1, :])
-            scale[..., 0] = on_mu.max(-1)
-            scale[..., 1:] = log_l + np.logaddexp(-c.s.softplus_neg[..., 0, :] - c.z[..., 0, :], -c.s.softplus_neg[..., 1, :] - c.z[..., 1, :])
-            t[..., 0] = -np.exp(on_mu - scale[..., :1]).sum(-1)
-            t[..., 1:] = -1.0
-        else:
+            coefficients, log_scale = _coefficients(log_c, sign), None
+            c.underflow = ((log_c < -708.0) & (sign != 0.0)[..., None, :]).any((-1, -2))
+            # dL/dv = -sum_i l_i [(s_11 + s_21) mu + (s_12 + s_22) y_i xi_i]        (9)
             l = np.exp(log_l)
-            t[..., 0] = -(l * c.s.p.sum(-2)).sum(-1)
+            t[..., 0] = -np.vecdot(l, c.s.p.sum(-2))
             t[..., 1:] = -l * c.s.q.sum(-2)
-        if not self.value_rows:
-            self.features.pull_vector(t, out.v, scale)
-            return
-        g = np.empty(c.v.shape)
-        self.features.pull_vector(t, g, scale)
-        g /= self.m_v
-        out.W_V[..., 0, :, :] = g[..., None, :]
-        out.W_V[..., 1, :, :] = -g[..., None, :]
+        T = _token_gradients(coefficients, c.a, c.P[..., 0, :, :], X.token_rows(out.W_QK))
+        g = np.empty(c.v.shape) if self.value_rows else out.v
+        X.pull(T, t, out.W_QK, g, log_scale)
+        if self.value_rows:
+            # dL/dW_{V,j} = (j / m_v) 1 (dL/dv)^T
+            g /= self.m_v
+            out.W_V[..., 0, :, :] = g[..., None, :]
+            out.W_V[..., 1, :, :] = -g[..., None, :]
 
     def ties(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
         """Count gradient entries of W_Q and W_K below 1e-13 of the sum of their terms' magnitudes.
 
         Sign updates are discontinuous there: two exact forms of the same run may part at a tie.
         """
-        c = cache
-        _, log_c, sign = _log_coefficients(c)
-        coefficients, scale = _relative_coefficients(sign, log_c)
-        entry = np.empty_like(params.W_QK)
-        size = np.empty_like(params.W_QK)
-        self.features.pull(_token_gradients(coefficients, c.a, c.q, c.th), entry, scale)
-        magnitudes = tuple(np.abs(x) for x in coefficients)
-        magnitude_of_a = np.abs(c.k)[..., None, :] + np.abs(c.ka)
-        self.features.magnitudes.pull(_token_gradients(magnitudes, magnitude_of_a, np.abs(c.q), np.abs(c.th)), size, scale)
+        c, X = cache, self.features
+        coefficients, log_scale = _relative_coefficients(c, *_log_coefficients(c), X.mixed is not None)
+        entry, size, unused = np.empty_like(params.W_QK), np.empty_like(params.W_QK), np.empty_like(c.v)
+        none = np.zeros(c.margin.shape[:-1] + (self.n + 1,))
+        X.pull(_token_gradients(coefficients, c.a, c.P[..., 0, :, :], X.token_rows(entry)), none, entry, unused, log_scale)
+        coefficients = {name: np.abs(x) for name, x in coefficients.items()}
+        T = _token_gradients(coefficients, np.abs(c.k)[..., None, :] + np.abs(c.ka), np.abs(c.P[..., 0, :, :]), X.token_rows(size))
+        X.magnitudes.pull(np.abs(T, out=T), none, size, unused, log_scale)
         return ((np.abs(entry) < 1e-13 * np.abs(size)) & (size != 0)).sum((-1, -2, -3)).astype(float)
 
 
 def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
     """Return log l_i, shape (..., n), log |c1_i| and log |c2_i|, shape (..., 2, n), and the sign of both, equation (8)."""
     D = c.B - c.A
-    log_l = -(c.out.softplus_neg + c.margin) - np.log(D.shape[-1])  # l_i = sigmoid(-margin_i) / n
-    log_c = np.maximum((log_l + np.log(np.abs(D)))[..., None, :] + c.s.log_pq, LOWEST)
+    log_l = -(c.losses + c.margin) - math.log(D.shape[-1])  # l_i = sigmoid(-margin_i) / n
+    log_D = np.log(np.maximum(np.abs(D), TINY))  # where D is 0, and with it the sign, any finite number will do
+    log_c = np.maximum((log_l + log_D)[..., None, :] + c.s.log_pq, LOWEST)
     return log_l, log_c, np.sign(D)
 
 
-def _token_gradients(coefficients: tuple[NDArray, ...], a: NDArray, q: NDArray, th: NDArray) -> NDArray:
-    """Return the coefficient of each token in dL/dW_Q and dL/dW_K, shape (..., 2, n + 1, m_k), equations (10), (11)."""
-    of_q, of_k, mu_q, mu_k = coefficients
-    n, m = a.shape[-2:]
-    T = np.empty(a.shape[:-2] + (2, n + 1, m))
-    # dL/dW_Q = sum_i (c1_i mu + c2_i y_i xi_i) a_i,   a_i = k - ka_i        (10)
-    np.matmul(mu_q[..., None, :], a, out=T[..., 0, :1, :])
-    np.multiply(of_q[..., None], a, out=T[..., 0, 1:, :])
-    # dL/dW_K = sum_i (c1_i q + c2_i th_i) (mu - y_i xi_i)                   (11)
-    np.matmul(mu_k[..., 1:, :], th, out=T[..., 1, :1, :])
-    T[..., 1, 0, :] += mu_k[..., 0, :].sum(-1)[..., None] * q
-    np.multiply(-of_k[..., 1, :, None], th, out=T[..., 1, 1:, :])
-    T[..., 1, 1:, :] -= of_k[..., 0, :, None] * q[..., None, :]
-    return T
+def _coefficients(log_c: NDArray, sign: NDArray) -> dict[str, NDArray]:
+    """Return the coefficients of (10) and (11), each of shape (..., n)."""
+    both = sign[..., None, :] * np.exp(log_c)
+    c1, c2 = both[..., 0, :], both[..., 1, :]
+    return {"query": c2, "query_mu": c1, "key_q": c1, "key_th": c2, "key_mu": np.ones_like(c1)}
 
 
-def _relative_coefficients(sign: NDArray, log_c: NDArray) -> tuple[tuple[NDArray, ...], NDArray]:
+def _relative_coefficients(
+    c: SimpleNamespace, log_l: NDArray, log_c: NDArray, sign: NDArray, meet: bool
+) -> tuple[dict[str, NDArray], NDArray | None]:
     """Return the coefficients of (10) and (11) with a positive factor of their own taken out of each token's row.
 
-    c1_i and c2_i span hundreds of orders of magnitude; within a row only their ratios matter, and
-    rows meet only where a feature mixes tokens, which `Features.pull` scales by the logarithms returned
-    last, shape (..., 2, n + 1).
+    c1_i and c2_i span hundreds of orders of magnitude; within a row only their ratios matter. Rows meet
+    only where a feature mixes tokens (`meet`): `Features.pull` then scales them by the logarithms of what
+    was taken out, returned last, shape (..., 3, n + 1): rows of dL/dW_Q, of dL/dW_K, and entries of
+    dL/dv (9), which are negative, so that -1 is left of each.
     """
-    per_sample = log_c.max(-2)
-    scale = np.empty(log_c.shape[:-2] + (2, log_c.shape[-1] + 1))
-    scale[..., 0, 1:] = log_c[..., 1, :]
-    scale[..., 1, 1:] = per_sample
-    scale[..., 0, 0] = log_c[..., 0, :].max(-1)
-    scale[..., 1, 0] = per_sample.max(-1)
-    of_k = sign[..., None, :] * np.exp(log_c - per_sample[..., None, :])
-    mu_q = sign * np.exp(log_c[..., 0, :] - scale[..., 0, :1])
-    mu_k = sign[..., None, :] * np.exp(log_c - scale[..., 1, :1, None])
-    return (sign, of_k, mu_q, mu_k), scale
+    log_c1, log_c2 = log_c[..., 0, :], log_c[..., 1, :]
+    top = np.maximum(log_c1, log_c2)
+    top_query, top_key = log_c1.max(-1, keepdims=True), top.max(-1, keepdims=True)
+    coefficients = {
+        "query": sign,
+        "query_mu": sign * np.exp(log_c1 - top_query),
+        "key_q": sign * np.exp(log_c1 - top),
+        "key_th": sign * np.exp(log_c2 - top),
+        "key_mu": np.exp(top - top_key),
+    }
+    if not meet:
+        return coefficients, None
+    log_p = -c.s.softplus_neg
+    log_q = log_p - c.z
+    log_scale = np.empty(log_c.shape[:-2] + (3, log_c.shape[-1] + 1))
+    log_scale[..., 0, :1], log_scale[..., 0, 1:] = top_query, log_c2
+    log_scale[..., 1, :1], log_scale[..., 1, 1:] = top_key, top
+    log_scale[..., 2, 0] = np.logaddexp.reduce(log_l + np.logaddexp(log_p[..., 0, :], log_p[..., 1, :]), axis=-1)
+    log_scale[..., 2, 1:] = log_l + np.logaddexp(log_q[..., 0, :], log_q[..., 1, :])
+    return coefficients, log_scale
+
+
+def _token_gradients(c: Mapping[str, NDArray], a: NDArray, Q: NDArray, T: NDArray) -> NDArray:
+    """Write the coefficient of each token in dL/dW_Q and dL/dW_K into T, shape (..., 2, n + 1, m_k), equations (10), (11).
+
+    Q, shape (..., n + 1, m_k), holds q and th; a = k - ka has shape (..., n, m_k).
+    """
+    # dL/dW_Q = sum_i (c1_i mu + c2_i y_i xi_i) a_i        (10)
+    np.matmul(c["query_mu"][..., None, :], a, out=T[..., 0, :1, :])
+    np.multiply(c["query"][..., None], a, out=T[..., 0, 1:, :])
+    # dL/dW_K = sum_i (c1_i q + c2_i th_i) (mu - y_i xi_i) (11), as one matrix that acts on q and th: a third faster for many runs
+    n = a.shape[-2]
+    C = np.zeros((*a.shape[:-2], n + 1, n + 1))
+    C[..., 1:, 0] = -c["key_q"]
+    C.reshape(*a.shape[:-2], -1)[..., n + 2 :: n + 2] = -c["key_th"]  # the diagonal but for its first entry
+    C[..., :1, :] = -c["key_mu"][..., None, :] @ C[..., 1:, :]
+    np.matmul(C, Q, out=T[..., 1, :, :])
+    return T
 
 
 def _constants(data: Data, m_k: int, m_v: int) -> dict[str, NDArray]:

@@ -58,7 +58,7 @@ def attention_time(a: float, mu: float, m_k: int, n: int, lr: float, level: floa
 def stage_one_end(A: float, B: NDArray, a: NDArray, mu: float, lr: float) -> float:
     r"""First step with B_i > A for all samples, from the initial values; infinite where |mu| >= a_i and B_i <= A.
 
-    .. math:: \max_i\;\lceil \max(0, A(0) - B_i(0)) / (2 \eta (a_i - \|\mu\|)) \rceil
+    .. math:: \max_{i:\,A(0) \ge B_i(0)}\;\lfloor (A(0) - B_i(0)) / (2 \eta (a_i - \|\mu\|)) \rfloor + 1
     """
     gap, speed = A - np.asarray(B), 2.0 * lr * (np.asarray(a) - mu)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Inconclusive
+from ...numerics import LOWEST, logistic, softplus
 from ...trajectory import Trajectory
 from .predictions import SMALL, Condition, attention_time, key_turn, regime, stage_one_end
 
@@ -68,8 +69,8 @@ class Reading:
 
     @cached_property
     def mu(self) -> float:
-        """Norm of the signal."""
-        return float(self.run.constants["mu_l2"])
+        """l1 norm of the signal; its norm where it lies along one coordinate, as in the paper."""
+        return float(self.run.constants["mu_l1"])
 
     @cached_property
     def m_k(self) -> int:
@@ -87,10 +88,9 @@ class Reading:
         return int(self.run.constants["shared"]) == 0
 
     @cached_property
-    def axis_signal(self) -> bool:
-        """The signal has one coordinate, which no noise token meets."""
-        c = self.run.constants
-        return bool(c["mu_l1"] == c["mu_l2"] == c["mu_private_l1"])
+    def signal_apart(self) -> bool:
+        """No noise token meets the signal's coordinates."""
+        return bool(self.run.constants["mu_l1"] == self.run.constants["mu_private_l1"])
 
     @cached_property
     def initial_noise(self) -> float:
@@ -119,6 +119,21 @@ class Reading:
         """Regime of validity, from the run's own numbers."""
         sigma_0 = self.initial_noise / float(np.sqrt((self.run.constants["noise_l2"] ** 2).mean()))
         return regime(self.kappa, self.T_key, self.T_attn, sigma_0, self.lr)
+
+    @cached_property
+    def flips(self) -> NDArray:
+        """Predicted step at which a pair of opposite initial signs comes to agree, shape (m_k, n); 0 for the others.
+
+        |x| - |y| is conserved for x = th + q, y = ka - k; the smaller of the two crosses zero after
+        min(|x|, |y|) / (lr a_i) steps, and the steps tau_i until B_i > A, in which both grow, count twice.
+        """
+        x = self["query_noise"][0] + self["query_signal"][0][:, None]
+        y = self["key_noise"][0] - self["key_signal"][0][:, None]
+        gap = self["mean_value_signal"][0] - self["mean_value_noise"][0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tau = np.where(gap > 0, gap / (2.0 * self.lr * (self.a - self.mu)), 0.0)
+        opposite = np.sign(x) != np.sign(y)
+        return np.where(opposite, np.minimum(np.abs(x), np.abs(y)) / (self.lr * self.a) + 2.0 * np.maximum(tau, 0.0), 0.0)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -157,13 +172,13 @@ class Reading:
 
     @cached_property
     def log_c1(self) -> tuple[NDArray, NDArray]:
-        """Sign and logarithm of c1_i, equation (8), from recorded quantities, each (T, n)."""
+        """Sign and logarithm of c1_i, equation (8), from recorded quantities, each (T, n); the logarithm of 0 is -1e300."""
         A, B = self["mean_value_signal"][:, None], self["mean_value_noise"]
         s11, s21 = self["softmax_11"], self["softmax_21"]
-        margin = (s11 + s21) * A + (2.0 - s11 - s21) * B
-        log_l = -np.logaddexp(0.0, margin)
+        z1 = (self["query_signal"][:, None, :] @ (self["key_signal"][:, :, None] - self["key_noise"]))[:, 0]
+        log_l = -softplus((s11 + s21) * A + (2.0 - s11 - s21) * B)
         with np.errstate(divide="ignore"):
-            return np.sign(B - A), log_l + np.log(s11) + np.log1p(-s11) + np.log(np.abs(B - A))
+            return np.sign(B - A), np.maximum(log_l + logistic(z1).log_pq + np.log(np.abs(B - A)), LOWEST)
 
     @cached_property
     def vote(self) -> NDArray:

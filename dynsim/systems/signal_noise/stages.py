@@ -177,9 +177,7 @@ def _predictions(r: Reading) -> Sequence[tuple[float, str]]:
     if not r.is_signgd:
         return [(np.nan, "predictions are for SignGD at a constant rate")] * 4
     one = r.stage_one_predicted
-    th, ka = np.abs(r["query_noise"][0]), np.abs(r["key_noise"][0])
-    opposite = np.sign(r["query_noise"][0]) != np.sign(r["key_noise"][0])
-    two = float((np.minimum(th, ka) / (r.lr * r.a))[opposite].max(initial=0.0))
+    two = float(r.flips.max())
     three = np.nan
     if r.T_two is not None:
         t = r.row(r.T_two)

@@ -47,16 +47,9 @@ def _larger_decides_refined(evidence: Any) -> Measured:
     return _fraction(_sign_rule(r, th, ka), 0.96, f"step {r.at[_end_of_alignment(r)]}")
 
 
-def _flip_time(r: Reading) -> float:
-    """Last predicted flip of a pair with opposite initial signs, min(|th|, |ka|) / (lr a_i)."""
-    th, ka = r["query_noise"][0], r["key_noise"][0]
-    flips = np.minimum(np.abs(th), np.abs(ka)) / (r.lr * r.a)
-    return float(flips[np.sign(th) != np.sign(ka)].max(initial=0.0))
-
-
 def _aligned_in_time(evidence: Any) -> Measured:
     r = reading(evidence)
-    t = r.row(_flip_time(r))
+    t = r.row(float(r.flips.max()))
     return _fraction(float(r.aligned[t]), 0.97, f"step {r.at[t]}, the last predicted flip")
 
 
@@ -84,6 +77,8 @@ def _half_positive(evidence: Any) -> Measured:
 def _left_initial_scale(evidence: Any) -> Measured:
     r = reading(evidence)
     t = _need_stage_two(r)
+    if not r.initial_noise:
+        raise Inconclusive("the initial noise is 0: there is no scale to leave")
     growth = float(np.sqrt((r["key_noise"][t] ** 2).mean()) / r.initial_noise)
     return Measured(growth, 2.0, 1.0 / growth, 0.5, f"step {r.at[t]}, the end of Stage II", "times its initial root mean square")
 
@@ -137,9 +132,10 @@ CLAIMS = (
         broken(key_noise=lambda r: np.concatenate([-r["key_noise"][:1], r["key_noise"][1:]])),
     ),
     Claim(
-        "lemma_4_2_alignment", "97 % of pairs agree in sign when the last of them is predicted to flip, max min(|th|, |ka|) / (lr a_i)",
+        "lemma_4_2_alignment", "97 % of pairs agree in sign when the last of them is predicted to flip, max min(|th + q|, |ka - k|) / (lr a_i) + 2 tau_i",
         _aligned_in_time, Source("paper", "Lemma 4.2 (title); time and level derived here"),
-        r"\max \min(|\theta|,|\kappa|)/(\eta a_i)", PAIRS, EARLY,
+        r"\max \min(|\theta+q|,|\kappa-k|)/(\eta a_i) + 2\tau_i",
+        {"run": (*SIGNALS["run"], *STAGES["run"][2:])}, EARLY,
         broken(query_noise=lambda r: r["query_noise"][np.maximum(np.arange(len(r.at)) - int(r.kappa * 2), 0)] * np.where(r.at > 0, -1, 1)[:, None, None]),
     ),
     Claim(

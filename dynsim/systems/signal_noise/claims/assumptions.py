@@ -12,12 +12,12 @@ from ....claims import Assumption
 from ..reading import Reading, reading
 
 __all__ = [
-    "AXIS", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "broken",
+    "APART", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "broken",
 ]
 
 SIGNGD = Assumption("SignGD without momentum at a constant rate", lambda e: reading(e).is_signgd)
 DISJOINT = Assumption("pairwise disjoint supports", lambda e: reading(e).disjoint)
-AXIS = Assumption("a signal along one coordinate that no noise token meets", lambda e: reading(e).axis_signal)
+APART = Assumption("a signal whose coordinates no noise token meets", lambda e: reading(e).signal_apart)
 NOISY = Assumption("|mu| < min a_i: noise moves faster than the signal", lambda e: bool(reading(e).mu < reading(e).a.min()))
 
 

@@ -44,6 +44,8 @@ def _fit(r: Reading, i: int) -> tuple[float, float]:
     # the logit itself, equation (6): the recorded s_21 has lost its digits long before it underflows
     th, a = r["query_noise"][window, :, i], r["key_signal"][window] - r["key_noise"][window, :, i]
     z, x = (th * a).sum(1), r.at[window].astype(float) ** 2
+    if not z.any():
+        raise Inconclusive("the logit of s_21 stays at 0")
     slope, offset = np.polyfit(x, z, 1)
     residual = z - (slope * x + offset)
     return float(slope), float(1.0 - residual.var() / z.var())
@@ -168,6 +170,6 @@ CLAIMS = (
     Claim(
         "attention_time", "the mean softmax output of the signal on itself falls below 0.1 at T_attn, constant included (within 3 %)",
         _attention_time, Source("derived", PAGE), r"T_{attn} = fT_{key} + \sqrt{(fT_{key})^2 + \log 9/(m_k\|\mu\|a\eta^2)}",
-        {"run": ("softmax_11", *NOISE)}, (SIGNGD, NOISY, SCALING, RESOLVED), broken(softmax_11=lambda r: r["softmax_11"] * 0.8),
+        {"run": ("softmax_11", *NOISE)}, (SIGNGD, NOISY, KAPPA_2, SCALING, RESOLVED), broken(softmax_11=lambda r: r["softmax_11"] * 0.8),
     ),
 )

@@ -9,7 +9,7 @@ import numpy as np
 from ....claims import Claim, Inconclusive, Measured, Source
 from ..predictions import EPS, SMALL, loss_bounds
 from ..reading import Reading, reading
-from .assumptions import AXIS, DISJOINT, NOISY, SIGNGD, broken
+from .assumptions import APART, DISJOINT, NOISY, SIGNGD, broken
 
 __all__ = ["CLAIMS"]
 
@@ -93,7 +93,7 @@ CLAIMS = (
     Claim(
         "loss_sandwich", "the time of small loss lies between its two bounds from mean value signal and noise", _sandwich,
         Source("derived", PAGE), r"T_{lo} \le T \le T_{hi}", {"run": (*VALUE, "train_loss", "softmax_11", "softmax_21")},
-        (SIGNGD, DISJOINT, AXIS, NOISY), broken(train_loss=lambda r: r["train_loss"] ** 2),
+        (SIGNGD, DISJOINT, APART, NOISY), broken(train_loss=lambda r: r["train_loss"] ** 2),
     ),
     Claim(
         "theorem_3_2_attention", f"attention memorises noise: both mean softmax outputs on the signal are below {SMALL} no later than {WITHIN} T_attn",

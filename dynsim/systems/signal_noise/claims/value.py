@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ..reading import Reading, reading
-from .assumptions import AXIS, DISJOINT, KAPPA_2, NOISY, SIGNGD, broken
+from .assumptions import APART, DISJOINT, KAPPA_2, NOISY, SIGNGD, broken
 
 __all__ = ["CLAIMS"]
 
@@ -107,7 +107,7 @@ def _noise_outgrows_signal(evidence: Any) -> Measured:
 CLAIMS = (
     Claim(
         "value_signal_linear", "mean value signal is a straight line, A(t) = A(0) + 2 lr |mu| t", _value_signal_linear,
-        Source("derived", PAGE), r"A(t) = A(0) + 2\eta\|\mu\|t", {"run": ["mean_value_signal"]}, (SIGNGD, AXIS),
+        Source("derived", PAGE), r"A(t) = A(0) + 2\eta\|\mu\|t", {"run": ["mean_value_signal"]}, (SIGNGD, APART),
         broken(mean_value_signal=lambda r: r["mean_value_signal"] + 1e-6 * r.lr * r.at),
     ),
     Claim(
@@ -127,14 +127,14 @@ CLAIMS = (
     ),
     Claim(
         "stage_one_end", "Stage I ends, mean value noise exceeding mean value signal in every sample, at the step computed from the start",
-        _stage_one, Source("derived", PAGE), r"\max_i \lceil \max(0, A(0)-B_i(0)) / (2\eta(a_i-\|\mu\|)) \rceil",
-        {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, DISJOINT, AXIS),
+        _stage_one, Source("derived", PAGE), r"\max_i \lfloor (A(0)-B_i(0)) / (2\eta(a_i-\|\mu\|)) \rfloor + 1",
+        {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, DISJOINT, APART),
         broken(mean_value_noise=lambda r: np.concatenate([r["mean_value_noise"][:1], r["mean_value_noise"][1:] - 1e3 * r.lr * r.a])),
     ),
     Claim(
         "lemma_4_1_value_noise", "mean value noise outgrows mean value signal by the factor a_i / |mu|", _noise_outgrows_signal,
         Source("paper", "Lemma 4.1 (title and captions); factor derived here"), r"\Delta B_i / \Delta A = a_i / \|\mu\|",
-        {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, DISJOINT, AXIS, NOISY),
+        {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, DISJOINT, APART, NOISY),
         broken(mean_value_noise=lambda r: r["mean_value_noise"] * 0.9),
     ),
     Claim(

@@ -1,0 +1,193 @@
+"""Race dynsim against the same run in PyTorch and JAX, side by side on two cores, and print the ratios.
+
+    python tests/benchmarks/run.py [--rounds 7] [--quick] [--markdown FILE]
+
+Nothing is asserted about time; the script fails if a peer computes other numbers than dynsim. Contestants of a race take
+turns within each round, a ratio is the median over rounds of the ratio of neighbours in time, and the fastest
+time a step is shown beside it. Peers that are not installed are skipped: ``pip install '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when NumPy and PyTorch are imported
+    os.environ.setdefault(_variable, "2")
+if hasattr(os, "sched_setaffinity") and __name__ == "__main__":  # JAX takes every core it is given
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+
+import argparse
+import importlib.util
+import platform
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import peers
+
+from dynsim import SignGD, simulate
+from dynsim.systems import signal_noise
+
+RULE = SignGD(5e-5)
+FIGURE3 = signal_noise.preset("figure3")
+MEANS = ("train_loss", "mean_value_signal", "softmax_11_mean", "softmax_21_mean")
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A run of `steps` updates of `runs` systems at once."""
+
+    name: str
+    run: Callable[[], Any]
+    steps: int
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: how many times cheaper than `against` the first contestant is, a step and run."""
+
+    race: str
+    ours: str
+    against: str
+    microseconds: tuple[float, float]
+    ratio: float
+    spread: tuple[float, float]
+    wanted: str
+
+
+def race(contestants: list[Contestant], rounds: int) -> dict[str, np.ndarray]:
+    """Return microseconds a step and run of every contestant in every round; they take turns."""
+    for c in contestants:  # compilation, first touch of memory, imports
+        c.run()
+    times: dict[str, list[float]] = {c.name: [] for c in contestants}
+    for _ in range(rounds):
+        for c in contestants:
+            began = time.perf_counter()
+            c.run()
+            times[c.name].append((time.perf_counter() - began) / (c.steps * c.runs) * 1e6)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def rows(title: str, contestants: list[Contestant], rounds: int, wanted: dict[str, str]) -> list[Row]:
+    """Race the first contestant against each of the others."""
+    times = race(contestants, rounds)
+    ours, *others = contestants
+    result = []
+    for other in others:
+        ratio = times[other.name] / times[ours.name]
+        result.append(
+            Row(
+                title, ours.name, other.name, (times[ours.name].min(), times[other.name].min()), float(np.median(ratio)),
+                (ratio.min(), ratio.max()), wanted.get(other.name, ""),
+            )  # fmt: skip
+        )
+        print(text(result[-1]), flush=True)
+    return result
+
+
+def text(row: Row) -> str:
+    """Return one line of the table printed while the races run."""
+    mine, theirs = row.microseconds
+    return (
+        f"{row.race:34s} {row.ours:16s} {mine:9.1f} us   {row.against:22s} {theirs:9.1f} us   "
+        f"ratio {row.ratio:7.2f} [{row.spread[0]:.2f}, {row.spread[1]:.2f}]  {row.wanted}"
+    )
+
+
+def same_numbers(system: Any, installed: dict[str, Callable[..., Any]], steps: int = 20) -> None:
+    """Raise unless lumped run, dense run and all peers record the same nine quantities from the same weights."""
+    ours = simulate(system, RULE, steps=steps)
+    candidates = {name: peer(system, RULE.lr, steps) for name, peer in installed.items()}
+    candidates["lumped"] = simulate(system.lump(RULE), RULE, steps=steps)
+    for name, theirs in candidates.items():
+        for quantity in peers.NAMES:
+            gap = np.abs(ours[quantity] - theirs[quantity]).max() / np.abs(ours[quantity]).max()
+            if not gap < TOLERANCE:
+                raise SystemExit(f"{name} computes another {quantity} than dynsim (relative gap {gap:.1e} after {steps} steps): no race")
+
+
+def found_peers() -> dict[str, Callable[..., Any]]:
+    """Return the installed peers by name; say which are missing."""
+    found: dict[str, Callable[..., Any]] = {}
+    for package, functions in (("torch", (peers.torch_straightforward, peers.torch_tuned)), ("jax", (peers.jax_jitted,))):
+        if importlib.util.find_spec(package) is None:
+            print(f"skipped: {package} is not installed; pip install '.[bench]' installs the peers")
+        else:
+            found.update({function.__name__.replace("_", " "): function for function in functions})
+    return found
+
+
+def peak(setting: Any, steps: int) -> int:
+    """Return the peak of memory in bytes of building and running a lumped system."""
+    tracemalloc.start()
+    simulate(signal_noise.lumped(setting, RULE, seed=0), RULE, steps=steps)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def main() -> None:
+    """Run the races."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a third of the steps, without d = 20000")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table in Markdown")
+    args = parser.parse_args()
+    few, many = (50, 300) if args.quick else (150, 900)
+    installed = found_peers()
+    versions = ", ".join(f"{p} {version(p)}" for p in ("numpy", "torch", "jax") if importlib.util.find_spec(p))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    about = f"Python {platform.python_version()}, {versions}; {cores} cores, float64"
+    print(about)
+    table: list[Row] = []
+
+    def contestants(system: Any, steps: int) -> list[Contestant]:
+        return [Contestant(name, lambda peer=peer: peer(system, RULE.lr, steps), steps) for name, peer in installed.items()]
+
+    for d, wanted in ((2000, "30"),) if args.quick else ((2000, "30"), (20000, "300")):
+        setting = FIGURE3.replace(d=d)
+        dense, lumped = signal_noise.dense(setting, seed=0), signal_noise.lumped(setting, RULE, seed=0)
+        same_numbers(dense, installed)
+        mine = Contestant("lumped", lambda lumped=lumped: simulate(lumped, RULE, steps=many), many)
+        others = contestants(dense, few if d == 2000 else few // 3)
+        table += rows(f"overlapping, d = {d}", [mine, *others], args.rounds, {"torch straightforward": f"wanted {wanted}"})
+        if d == 2000:
+            mine = Contestant("dense", lambda dense=dense: simulate(dense, RULE, steps=few), few)
+            table += rows("dense engine, d = 2000", [mine, *others], args.rounds, {name: "wanted 1" for name in installed})
+
+    disjoint = FIGURE3.replace(disjoint=True)
+    one = signal_noise.lumped(disjoint, RULE, seed=0)
+    if installed:
+        batch, dense = signal_noise.lumped(disjoint, RULE, seed=range(256)), signal_noise.dense(disjoint, seed=0)
+        mine = Contestant("batch of 256", lambda: simulate(batch, RULE, steps=many // 3, record=MEANS), many // 3, 256)
+        table += rows("disjoint, a run of many", [mine, *contestants(dense, few)], args.rounds, {"torch straightforward": "wanted 130"})
+        mine = Contestant("lumped", lambda: simulate(one, RULE, steps=many), many)
+        table += rows("disjoint, one run", [mine, *contestants(dense, few)], args.rounds, {})
+
+    huge = disjoint.replace(d=1e8)
+    large = signal_noise.lumped(huge, RULE, seed=0)
+    table += rows(
+        "disjoint, d = 1e8 against d = 2000",
+        [
+            Contestant("d = 1e8", lambda: simulate(large, RULE, steps=many), many),
+            Contestant("d = 2000", lambda: simulate(one, RULE, steps=many), many),
+        ],
+        2 * args.rounds, {"d = 2000": "wanted > 1/1.3"},
+    )  # fmt: skip
+    print(f"peak memory of building and running 100 steps: d = 2000 {peak(disjoint, 100)} bytes, d = 1e8 {peak(huge, 100)} bytes")
+    if args.markdown:
+        with open(args.markdown, "w", encoding="utf-8") as file:
+            file.write(f"{about}\n\n| race | dynsim, us | against | us | ratio (range over rounds) | |\n|---|---|---|---|---|---|\n")
+            for r in table:
+                file.write(f"| {r.race} | {r.ours} {r.microseconds[0]:.1f} | {r.against} | {r.microseconds[1]:.1f} ")
+                file.write(f"| {r.ratio:.2f} ({r.spread[0]:.2f}-{r.spread[1]:.2f}) | {r.wanted} |\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Claims, verdicts and reports, independent of any system."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from dynsim.claims import VERDICTS, Assumption, Claim, Inconclusive, Measured, Report, Source, judge
+
+
+def claim(deviation: float, *, tolerance: float = 1.0, assumes=(), needs=None) -> Claim:
+    return Claim("c", "a statement", lambda e: Measured(3.0, 2.0, deviation, tolerance, "step 7"), assumes=assumes, needs=needs or {})
+
+
+@pytest.mark.parametrize(("deviation", "verdict", "margin"), [(0.0, "holds", 1.0), (1.0, "holds", 0.0), (1.5, "violated", -0.5)])
+def test_verdict_and_margin_follow_the_deviation(deviation, verdict, margin):
+    v = judge(claim(deviation), {})
+    assert (v.verdict, v.margin, v.where) == (verdict, margin, "step 7")
+
+
+def test_an_unmet_assumption_is_named_and_the_number_still_shown():
+    v = judge(claim(5.0, assumes=(Assumption("met", lambda e: True), Assumption("small d", lambda e: False))), {})
+    assert v.verdict == "not applicable"
+    assert v.unmet == ("small d",)
+    assert v.value == 3.0 and v.margin == -4.0
+    assert "measured 3" in str(v) and "unmet: small d" in str(v)
+
+
+def test_missing_evidence_is_inconclusive_and_says_what_to_record():
+    v = judge(claim(0.0, needs={"run": ["train_loss", "test_loss"]}), {"run": {"train_loss": 1}})
+    assert v.verdict == "inconclusive" and "test_loss" in v.note and "record" in v.note
+    assert judge(claim(0.0, needs={"sweep": ["x"]}), {"run": {}}).verdict == "inconclusive"
+
+
+def test_a_measure_may_say_that_it_cannot_decide():
+    def measure(e):
+        raise Inconclusive("past the horizon")
+
+    v = judge(Claim("c", "s", measure), {})
+    assert v.verdict == "inconclusive" and v.note == "past the horizon" and math.isnan(v.margin)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_decides_nothing(bad):
+    assert judge(claim(bad), {}).verdict == "inconclusive"
+
+
+@pytest.fixture
+def report():
+    claims = {
+        "good": claim(0.5), "bad": claim(2.0), "unmet": claim(0.5, assumes=(Assumption("large n", lambda e: False),)),
+        "open": Claim("c", "s", lambda e: (_ for _ in ()).throw(Inconclusive("no data"))),
+    }
+    return Report(tuple(judge(Claim(**{**vars(c), "id": name}), {}) for name, c in claims.items()), {"seed": 3})
+
+
+def test_report_puts_first_what_needs_attention(report):
+    text = str(report)
+    order = [text.index(name) for name in ("  violated       bad", "  inconclusive   open", "  not applicable unmet", "  holds          good")]
+    assert order == sorted(order)
+    assert text.splitlines()[0] == "1 violated, 1 inconclusive, 1 not applicable, 1 holds"
+    assert not report.ok
+    assert len(report.text(full=True)) > len(text)
+
+
+def test_report_survives_json_without_nan(report):
+    data = json.loads(report.to_json())
+    assert data["schema"] == 1 and data["about"] == {"seed": 3}
+    assert data["counts"] == dict.fromkeys(VERDICTS, 1)
+    assert data["verdicts"][3]["margin"] is None  # inconclusive: NaN is no JSON
+    assert "<table>" in report._repr_html_()
+
+
+def test_report_is_indexed_by_claim(report):
+    assert report["bad"].verdict == "violated"
+    with pytest.raises(KeyError, match="good, bad"):
+        report["nothing"]
+
+
+def test_source_says_whose_it_is():
+    assert str(Source("paper", "Lemma 1")) == "paper: Lemma 1"
+    assert str(Source("derived", "page")) == "derived here: page"

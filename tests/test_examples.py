@@ -1,0 +1,39 @@
+"""Every example runs, small, and shows what its text says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+def load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def example(name: str):
+    return load(next(path for path in EXAMPLES if path.stem == name))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example_explains_itself_and_has_a_compute(path):
+    module = load(path)
+    assert module.__doc__ and callable(module.compute)
+
+
+def test_where_a_lemma_begins_fails_for_large_and_holds_for_small_initial_weights():
+    (_, far, few, low), (_, near, many, high) = example("where_a_lemma_begins").compute(sigmas=(4e-3, 1e-3), seeds=4)
+    assert far < near and few == 0 and many == 4 and low < 0 < high
+
+
+def test_verdicts_over_seeds_counts_every_claim():
+    module = example("verdicts_over_seeds")
+    table = module.compute("tiny", 2)
+    assert all(sum(counts.values()) == 2 for counts, *_ in table.values())
+    assert module.markdown(table).count("\n") == len(table) + 1

@@ -1,0 +1,202 @@
+"""Update rules against reference loops written out by hand, and at their limits."""
+
+import numpy as np
+import pytest
+
+from dynsim import Adam, GradientDescent, SignGD, simulate
+from dynsim.optimizers import OPTIMIZERS, as_optimizer, describe, from_description
+from dynsim.systems import signal_noise
+
+from .helpers import RULES, Quadratic, gap, same_bits
+
+STEPS = 60
+
+
+def rate(lr, step):
+    return lr(step) if callable(lr) else lr
+
+
+def reference_gd(p, gradient, rule, scale):
+    velocity = 0.0
+    for step in range(STEPS):
+        velocity = rule.momentum * velocity + gradient(p)
+        p = p - rate(rule.lr, step) * scale * velocity
+    return p
+
+
+def reference_sign(p, gradient, rule, scale):
+    mean = 0.0
+    for step in range(STEPS):
+        mean = rule.momentum * mean + (1 - rule.momentum) * gradient(p)
+        p = p - rate(rule.lr, step) * scale * np.sign(mean)
+    return p
+
+
+def reference_adam(p, gradient, rule, scale):
+    m = v = 0.0
+    for step in range(STEPS):
+        g = gradient(p)
+        m = rule.beta1 * m + (1 - rule.beta1) * g
+        v = rule.beta2 * v + (1 - rule.beta2) * g**2
+        m_hat, v_hat = m / (1 - rule.beta1 ** (step + 1)), v / (1 - rule.beta2 ** (step + 1))
+        p = p - rate(rule.lr, step) * scale * m_hat / (np.sqrt(v_hat) + rule.eps)
+    return p
+
+
+REFERENCES = {"signgd": reference_sign, "gd": reference_gd, "adam": reference_adam}
+
+
+def test_every_registered_rule_has_a_reference_loop():
+    assert set(REFERENCES) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "step scale"])
+@pytest.mark.parametrize("lr", [0.03, lambda step: 0.1 / (1 + step)], ids=["constant", "decaying"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_against_the_reference_loop(name, lr, scaled):
+    variants = {"signgd": [{}, {"momentum": 0.7}], "gd": [{}, {"momentum": 0.7}], "adam": [{}, {"eps": 0.0}, {"beta1": 0.3, "beta2": 0.4}]}
+    for options in variants[name]:
+        rule = OPTIMIZERS[name](lr, **options)
+        scale = np.random.default_rng(5).uniform(0.5, 3.0, Quadratic.layout.size) if scaled else 1.0
+        system = Quadratic.random(step_scale=scale)
+        final = simulate(system, rule, steps=STEPS).final
+        want = REFERENCES[name](system.start, system.gradient, rule, scale)
+        assert gap(final, want) < 1e-10, (rule, gap(final, want))  # Adam near a minimum amplifies rounding
+        # negative control: the same loop with steps 0.1 % longer is told apart
+        assert gap(final, REFERENCES[name](system.start, system.gradient, rule, 1.001 * np.asarray(scale))) > 1e-6
+
+
+@pytest.mark.parametrize("cls", [GradientDescent, SignGD])
+def test_momentum_zero_is_the_plain_rule_to_the_bit(cls):
+    system = Quadratic.random()
+    plain, zero = (simulate(system, rule, steps=50) for rule in (cls(0.02), cls(0.02, momentum=0.0)))
+    assert same_bits(plain.final, zero.final) and zero.optimizer_state == {}
+    assert not same_bits(plain.final, simulate(system, cls(0.02, momentum=0.5), steps=50).final)
+
+
+def test_adam_without_memory_is_signgd_to_the_bit():
+    setting = signal_noise.Setting(n=5, d=60, s=6, m_k=8, m_v=4, sigma_0=0.02)
+    for system in (Quadratic.random(replicates=(3,)), signal_noise.lumped(setting, SignGD, seed=0), signal_noise.dense(setting, seed=0)):
+        runs = {rule: simulate(system, rule, steps=200) for rule in (SignGD(3e-3), Adam(3e-3, beta1=0.0, beta2=0.0, eps=0.0))}
+        sign, adam = runs.values()
+        assert (adam.underflow_at == -1).all() and same_bits(sign.final, adam.final)
+        assert not same_bits(sign.final, simulate(system, Adam(3e-3, beta1=0.0, beta2=0.1, eps=0.0), steps=200).final)
+
+
+def one_step(rule, grad, scale=1.0):
+    params = np.zeros(len(grad))
+    rule.step(params, np.array(grad, dtype=float), rule.init(params, scale), 0, scale)
+    return params
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_zero_gradient_does_not_move(rule):
+    moved = one_step(rule, [0.0, -0.0, 1.0, -2.0])
+    np.testing.assert_array_equal(moved[:2], 0.0)
+    assert moved[2] < 0 < moved[3]
+
+
+def test_sign_of_the_smallest_float_counts():
+    tiny = np.nextafter(0.0, 1.0)
+    np.testing.assert_array_equal(one_step(SignGD(0.5), [tiny, -tiny, 0.0]), [-0.5, 0.5, 0.0])
+
+
+def test_adam_keeps_the_root_of_the_second_moment():
+    """g^2 underflows at 1e-200, the root does not: Adam(eps=0) still takes a full step."""
+    np.testing.assert_allclose(one_step(Adam(0.5, eps=0.0), [1e-200, -1e-300]), [-0.5, 0.5], rtol=1e-12)
+    assert (1e-200**2, np.hypot(0.0, 1e-200)) == (0.0, 1e-200)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_an_array_of_rates_equals_looping_over_them(rule):
+    rates = np.array([0.5, 1.0, 3.0])
+    system = Quadratic.random(replicates=(3,))
+    together = simulate(system, type(rule)(**{**vars(rule), "lr": rule.lr * rates}), steps=40)
+    scheduled = simulate(system, type(rule)(**{**vars(rule), "lr": lambda step: rule.lr * rates}), steps=40)
+    assert same_bits(together.final, scheduled.final)
+    for i, factor in enumerate(rates):
+        alone = simulate(system.replicates(i), type(rule)(**{**vars(rule), "lr": rule.lr * factor}), steps=40)
+        assert same_bits(together.final[i], alone.final)
+
+
+@pytest.mark.parametrize("lr", [np.array([0.1, 0.2]), lambda step: np.array([0.1, 0.2])], ids=["array", "callable"])
+def test_an_array_of_rates_must_match_the_replicates(lr):
+    for system in (Quadratic.random(replicates=(3,)), Quadratic.random()):
+        with pytest.raises(ValueError, match=r"lr has shape \(2,\).*replicates' shape"):
+            simulate(system, SignGD(lr), steps=3)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, np.nan, np.inf, "fast", True, None, np.array([0.1, -0.1]), np.array([0.1, np.nan])])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_bad_rates_are_refused(name, lr):
+    with pytest.raises(ValueError, match="lr=.*finite and > 0"):
+        OPTIMIZERS[name](lr)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -0.1, 0.0])
+def test_a_schedule_is_checked_when_it_is_used(bad):
+    rule = SignGD(lambda step: 0.1 if step < 3 else bad)
+    assert simulate(Quadratic.random(), rule, steps=3).success
+    with pytest.raises(ValueError, match="lr="):
+        simulate(Quadratic.random(), rule, steps=4)
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "bad", "range_"),
+    [
+        (cls, field, bad, r"must lie in \[0, 1\)")
+        for cls, field in ((SignGD, "momentum"), (GradientDescent, "momentum"), (Adam, "beta1"), (Adam, "beta2"))
+        for bad in (-0.1, 1.0, 2.0, np.nan, "x")
+    ]
+    + [(Adam, "eps", bad, "finite and >= 0") for bad in (-1e-8, np.nan, np.inf, "x")],
+)
+def test_bad_hyper_parameters_name_field_value_and_range(cls, field, bad, range_):
+    with pytest.raises(ValueError, match=f"{field}={bad!r}.*{range_}"):
+        cls(0.1, **{field: bad})
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_describe_and_back(rule):
+    assert from_description(describe(rule)) == rule
+
+
+def test_describe_of_rates_that_are_no_numbers():
+    back = from_description(describe(SignGD(np.array([0.1, 0.2]))))
+    np.testing.assert_array_equal(back.lr, [0.1, 0.2])
+
+    def warm_up(step):
+        return 0.1
+
+    assert "warm_up" in describe(SignGD(warm_up))["lr"]
+
+
+def test_unknown_names_get_the_nearest_valid_one():
+    with pytest.raises(ValueError, match="did you mean 'adam'"):
+        from_description({"rule": "adamm", "lr": 0.1})
+    with pytest.raises(ValueError, match="did you mean 'momentum'"):
+        from_description({"rule": "gd", "lr": 0.1, "momentun": 0.5})
+
+
+def test_as_optimizer():
+    assert as_optimizer(Adam).eps == 1e-8 and as_optimizer(SignGD(0.5)).lr == 0.5
+    for no_rule in ("signgd", 3, object()):
+        with pytest.raises(TypeError, match="no update rule; try SignGD"):
+            as_optimizer(no_rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "needs"),
+    [
+        (SignGD(1.0), "sign", "signs"), (SignGD(1.0, momentum=0.1), "sign", "gradient"),
+        (GradientDescent(1.0), "linear", "gradient"), (GradientDescent(1.0, momentum=0.1), "linear", "gradient"),
+        (Adam(1.0), "coordinatewise", "gradient"), (Adam(1.0, eps=0.0), "sign", "gradient"),
+    ],
+)
+def test_kinds_hold(rule, kind, needs):
+    """Multiply the gradient by c: a sign rule does not notice, a linear one moves c times as far, the others neither."""
+    assert (rule.kind, rule.needs) == (kind, needs)
+    grad = np.random.default_rng(3).standard_normal(50) * 1e-8
+    once, twice = one_step(rule, grad), one_step(rule, 2.0 * grad)
+    degree = {"sign": 1.0, "linear": 2.0}
+    for name, factor in degree.items():
+        assert np.allclose(twice, factor * once, rtol=1e-12, atol=0) == (name == kind)

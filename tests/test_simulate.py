@@ -1,0 +1,399 @@
+"""The update loop: what is recorded when, how runs end, and that nothing depends on how they are cut up."""
+
+import importlib
+import signal
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from dynsim import GradientDescent, Interrupted, SignGD, iterate, simulate
+from dynsim.system import Inexact
+from dynsim.systems import signal_noise
+
+from .helpers import RULES, Quadratic, assert_same_bits, same_bits
+
+ENGINE = importlib.import_module("dynsim.simulate")  # the name `dynsim.simulate` is the function
+DISJOINT = signal_noise.Setting(n=4, d=100, s=5, m_k=6, m_v=3, sigma_0=0.02, disjoint=True)
+SEEDS = list(range(7))
+
+
+def batch(rule, **changes):
+    return signal_noise.lumped(DISJOINT.replace(**changes), rule, seed=SEEDS)
+
+
+# -- what is recorded, and when ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "want"),
+    [
+        (4, {}, [0, 1, 2, 3, 4]), (0, {}, [0]), (0, {"every": 5}, [0]), (10, {"every": 4}, [0, 4, 8, 10]),
+        (10, {"every": 99}, [0, 10]), (10, {"at": [3]}, [0, 3, 10]), (10, {"at": []}, [0, 10]),
+        (10, {"at": [7, 2, 2, 10]}, [0, 2, 7, 10]), (6, {"at": np.arange(0, 7, 3)}, [0, 3, 6]),
+    ],
+)
+def test_recorded_steps_are_those_of_the_full_record(steps, options, want):
+    system, rule = Quadratic.random(), GradientDescent(0.1, momentum=0.5)
+    full, run = simulate(system, rule, steps=steps), simulate(system, rule, steps=steps, **options)
+    np.testing.assert_array_equal(run.at, want)
+    for name in full.arrays:
+        assert same_bits(run[name], full[name][want]), name
+    assert same_bits(run.final, full.final) and run.last_step == steps and run.status == "finished"
+
+
+@pytest.mark.parametrize("replicates", [(), (3,)])
+def test_shapes_dims_and_the_swapped_quantity(replicates):
+    system = Quadratic.random(replicates=replicates)
+    run = simulate(system, SignGD(0.1), steps=5)
+    assert list(run.arrays) == ["train_loss", "inner", "turned"], "the defaults, in the system's order"
+    lead = ("replicate",) * len(replicates)
+    for name, dims, shape in (("train_loss", (), ()), ("inner", ("row", "column"), (2, 4)), ("turned", ("column", "row"), (4, 2))):
+        assert run.dims[name] == ("step", *lead, *dims)
+        assert run[name].shape == (6, *replicates, *shape)
+    np.testing.assert_array_equal(run["turned"], np.swapaxes(run["inner"], -1, -2))
+    np.testing.assert_array_equal(run["inner"][-1], system.layout.views(run.final).b)
+    chosen = simulate(system, SignGD(0.1), steps=5, record=["slope"])
+    assert list(chosen.arrays) == ["slope"] and chosen["slope"].shape == (6, *replicates, 2, 4)
+
+
+def test_default_names_of_the_transformer():
+    run = simulate(signal_noise.lumped(DISJOINT, SignGD, seed=0), SignGD(1e-3), steps=3)
+    n, m = DISJOINT.n, DISJOINT.m_k
+    want = {
+        "mean_value_signal": (), "mean_value_noise": (n,), "query_signal": (m,), "key_signal": (m,), "query_noise": (m, n),
+        "key_noise": (m, n), "softmax_11": (n,), "softmax_21": (n,), "train_loss": (),
+    }
+    assert {name: a.shape for name, a in run.arrays.items()} == {name: (4, *shape) for name, shape in want.items()}
+
+
+def test_iterate_and_a_hand_written_loop_are_the_same_run():
+    system, rule = Quadratic.random(), GradientDescent(0.1)
+    run = simulate(system, rule, steps=6)
+    p = system.start.copy()
+    for state in iterate(system, rule):
+        assert same_bits(state.params, p) and same_bits(state.views.b, run["inner"][state.step])
+        assert state.cache.loss == run["train_loss"][state.step]
+        if state.step == 6:
+            break
+        p -= 0.1 * system.gradient(p)
+    assert same_bits(system.start, Quadratic.random().start), "the system's own start is never written to"
+
+
+def test_memory_is_refused_before_the_run_begins(monkeypatch):
+    system = Quadratic.random()
+    needed = 8 * 11 * (1 + 8 + 8)
+    assert simulate(system, SignGD(0.1), steps=10, max_bytes=needed).success
+    with pytest.raises(MemoryError, match=r"train_loss, inner, turned at 11 steps needs .* GiB .*every=10.*record="):
+        simulate(system, SignGD(0.1), steps=10, max_bytes=needed - 1)
+    monkeypatch.setattr(ENGINE, "available_memory", lambda: 1e6)
+    with pytest.raises(MemoryError, match="fewer replicates"):
+        simulate(Quadratic.random(replicates=(1000,)), SignGD(0.1), steps=10**5)
+    monkeypatch.setattr(ENGINE, "available_memory", lambda: 1e6)
+    with pytest.raises(MemoryError, match="fewer steps"):
+        simulate(system, SignGD(0.1), steps=10**12)  # not even the step numbers fit
+    assert simulate(system, SignGD(0.1), steps=10**3, every=100).success
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"steps": -1}, "steps=-1 must be an integer >= 0"), ({"steps": 1.5}, "steps=1.5 must"),
+        ({"steps": True}, "steps=True"), ({"steps": None}, "steps=None"),
+        ({"every": 0}, "every=0 must be an integer >= 1"), ({"every": 2.0}, "every=2.0"), ({"at": [3, 11]}, r"at=.*integers in \[0, 10\]"),
+        ({"at": [-1]}, "at="), ({"at": [0.5]}, "at="), ({"record": ["key_noice"]}, "did you mean 'key_noise'"),
+        ({"record": ["train_los"]}, "unknown recorded quantity 'train_los': did you mean 'train_loss'.*Valid:"),
+        ({"start": np.zeros(3)}, r"start has shape \(3,\); it must have shape \(\d+,\)"),
+    ],
+)
+def test_bad_arguments(options, says):
+    system = signal_noise.lumped(DISJOINT, SignGD, seed=0)
+    with pytest.raises(ValueError, match=says):
+        simulate(system, SignGD(0.1), **{"steps": 10, **options})
+
+
+def test_start_from_parameters_of_ones_own():
+    system = Quadratic.random()
+    mine = np.random.default_rng(9).standard_normal(system.layout.size)
+    kept = mine.copy()
+    run = simulate(system, SignGD(0.1), steps=5, start=mine)
+    assert same_bits(run.final, simulate(replace(system, start=mine), SignGD(0.1), steps=5).final)
+    assert same_bits(mine, kept)
+    assert not same_bits(run.final, simulate(system, SignGD(0.1), steps=5).final)
+
+
+@pytest.mark.parametrize("made_for", RULES)
+@pytest.mark.parametrize("used", RULES)
+def test_rules_a_reduction_is_not_exact_for_are_refused(made_for, used):
+    """The table of who may run what, over all rules; the message names reason and alternative."""
+    served = {"sign": {"sign", "coordinatewise"}, "linear": {"linear", "coordinatewise"}, "coordinatewise": {"coordinatewise"}}
+    if RULES[made_for].kind == "coordinatewise":
+        with pytest.raises(Inexact, match=r"does not lump.*restricted"):
+            signal_noise.lumped(DISJOINT, RULES[made_for], seed=0)
+        return
+    system = signal_noise.lumped(DISJOINT, RULES[made_for], seed=0)
+    if RULES[made_for].kind in served[RULES[used].kind]:
+        assert simulate(system, RULES[used], steps=1).success
+    else:
+        with pytest.raises(Inexact, match=rf"kind '{RULES[used].kind}'.*exact only for rules of kind {RULES[made_for].kind}.*restricted"):
+            simulate(system, RULES[used], steps=1)
+
+
+# -- how a run ends --------------------------------------------------------------------------------------------------------
+
+
+def test_stop_ends_the_run_and_records_the_step_it_ended_at():
+    run = simulate(Quadratic.random(), SignGD(0.1), steps=50, every=10, stop=lambda state: state.step == 23)
+    assert (run.status, run.success, run.last_step, int(run.ended_at)) == ("stopped", True, 23, 23)
+    np.testing.assert_array_equal(run.at, [0, 10, 20, 23])
+    np.testing.assert_array_equal(run["inner"][-1], Quadratic.layout.views(run.final).b)
+    assert "step 23" in run.message
+    immediately = simulate(Quadratic.random(), SignGD(0.1), steps=50, stop=lambda state: True)
+    assert immediately.last_step == 0 and len(immediately.at) == 1
+
+
+def test_stop_of_each_replicate():
+    system = Quadratic.random(replicates=(5,))
+    levels = np.array([1.0, 0.5, 0.2, 0.1, 1e-9])
+    run = simulate(system, GradientDescent(0.1), steps=40, stop=lambda state: state.cache.loss < levels)
+    loss = run["train_loss"]
+    for i, level in enumerate(levels):
+        alone = simulate(system.replicates(i), GradientDescent(0.1), steps=40)["train_loss"]
+        reached = np.flatnonzero(alone < level)
+        assert run.ended_at[i] == (reached[0] if len(reached) else -1)
+        end = run.ended_at[i] if len(reached) else 40
+        assert same_bits(loss[: end + 1, i], alone[: end + 1])
+    assert run.status == "stopped"
+
+
+def assert_no_nan(run):
+    for name, a in run.arrays.items():
+        assert np.isfinite(a).all(), name
+
+
+def test_divergence_of_a_single_run():
+    system = Quadratic.random()
+    run = simulate(system, GradientDescent(1e3), steps=500)
+    assert (run.status, run.success) == ("diverged", False)
+    assert 0 < run.ended_at < 500 and "smaller lr" in run.message and f"step {run.ended_at}" in run.message
+    assert_no_nan(run)
+    kept = len(run.at)
+    assert kept == run.ended_at, "every step before the divergence is kept"
+    finite = simulate(system, GradientDescent(1e3), steps=kept - 1)
+    for name in run.arrays:
+        assert same_bits(run[name], finite[name])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_absurd_rate_diverges_with_a_named_quantity_and_no_nan(name):
+    rule = replace(RULES[name], lr=1e160)
+    system = signal_noise.best(DISJOINT, rule, seed=0)
+    run = simulate(system, rule, steps=20)
+    assert run.status == "diverged", run.message
+    assert any(quantity in run.message for quantity in system.observables)
+    assert_no_nan(run)
+    assert len(run.at) >= 1 and run.at[0] == 0
+
+
+def test_a_diverging_replicate_does_not_end_the_others():
+    rates = np.full(len(SEEDS), 1e-3)
+    rates[[2, 5]] = 1e160
+    system = batch(SignGD)
+    run = simulate(system, SignGD(rates), steps=30)
+    assert run.status == "diverged" and "2 of 7 replicates" in run.message
+    good = simulate(system, SignGD(1e-3), steps=30)
+    for i in range(len(SEEDS)):
+        if i in (2, 5):
+            assert run.ended_at[i] == 1
+            assert np.isfinite(run["key_noise"][0, i]).all() and np.isnan(run["key_noise"][1:, i]).all()
+        else:
+            assert run.ended_at[i] == -1
+            assert same_bits(run.replicate(i)["key_noise"], good.replicate(i)["key_noise"])
+            assert same_bits(run.final[i], good.final[i])
+
+
+# -- interruption ----------------------------------------------------------------------------------------------------------
+
+
+def raise_error(_signal=None):
+    raise KeyboardInterrupt
+
+
+def raise_signal():
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupt_after(calls, how):
+    count = [0]
+
+    def progress(done, total):
+        count[0] += 1
+        if count[0] == calls:
+            how()
+
+    return progress
+
+
+@pytest.mark.parametrize("how", [raise_error, raise_signal], ids=["KeyboardInterrupt", "SIGINT"])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_interrupted_single_run_keeps_everything_and_can_go_on(rule, how):
+    system = Quadratic.random()
+    with pytest.raises(Interrupted) as caught:
+        simulate(system, rule, steps=100, progress=interrupt_after(3, how))
+    part, whole = caught.value.trajectory, simulate(system, rule, steps=100)
+    assert part.status == "interrupted" and not part.success and isinstance(caught.value, KeyboardInterrupt)
+    assert 0 < part.last_step < 100 and str(part.last_step) in part.message
+    np.testing.assert_array_equal(part.at, np.arange(part.last_step + 1))
+    for name in part.arrays:
+        assert same_bits(part[name], whole[name][: part.last_step + 1])
+    rest = simulate(system, rule, steps=100 - part.last_step, start=part)
+    assert same_bits(rest.final, whole.final)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 5, 6])
+def test_interrupted_run_with_replicates_shows_no_unwritten_memory(calls, monkeypatch):
+    monkeypatch.setattr(ENGINE, "CHUNK", 3)
+    poison = np.empty
+
+    def filled(*args, **kwargs):  # np.empty returns whatever was there: make it something that cannot be missed
+        array = poison(*args, **kwargs)
+        if array.dtype == float:
+            array.fill(12345.0)
+        return array
+
+    system = batch(SignGD)
+    whole = simulate(system, SignGD(1e-3), steps=40)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", filled)
+        with pytest.raises(Interrupted) as caught:
+            simulate(system, SignGD(1e-3), steps=40, progress=interrupt_after(calls, raise_error))
+    part = caught.value.trajectory
+    assert part.status == "interrupted"
+    for name, a in part.arrays.items():
+        want = whole[name][: len(part.at)]
+        known = ~np.isnan(a)
+        np.testing.assert_array_equal(a[known], want[known], err_msg=name)
+    if calls > 1:
+        assert np.isfinite(part["train_loss"][: min(len(part.at), 16 * (calls - 1)), 0]).all() and len(part.at) > 1
+
+
+@dataclass(frozen=True)
+class InterruptedHalfway(GradientDescent):
+    """A rule during whose update, half done, the user presses Ctrl-C `presses` times."""
+
+    at: int = 6
+    presses: int = 1
+
+    def step(self, params, grad, state, step, scale):
+        half = params.shape[-1] // 2
+        params[..., :half] -= self.lr * grad[..., :half]
+        for _ in range(self.presses if step == self.at else 0):
+            signal.raise_signal(signal.SIGINT)
+        params[..., half:] -= self.lr * grad[..., half:]
+
+
+def test_ctrl_c_in_the_middle_of_an_update_completes_it():
+    system, before = Quadratic.random(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted) as caught:
+        simulate(system, InterruptedHalfway(0.125), steps=20)
+    part = caught.value.trajectory
+    whole = simulate(system, GradientDescent(0.125), steps=20)
+    assert part.last_step == 7 and signal.getsignal(signal.SIGINT) is before
+    np.testing.assert_array_equal(part["inner"], whole["inner"][:8])
+    np.testing.assert_array_equal(part["inner"][-1], Quadratic.layout.views(part.final).b)
+    assert same_bits(simulate(system, GradientDescent(0.125), steps=13, start=part).final, whole.final)
+
+
+def test_a_second_ctrl_c_is_immediate():
+    with pytest.raises(Interrupted) as caught:
+        simulate(Quadratic.random(), InterruptedHalfway(0.125, presses=2), steps=20)
+    assert caught.value.trajectory.last_step == 6
+
+
+def test_replicates_cut_at_different_steps_cannot_go_on(monkeypatch):
+    monkeypatch.setattr(ENGINE, "CHUNK", 3)
+    system = batch(SignGD)
+    with pytest.raises(Interrupted) as caught:
+        simulate(system, SignGD(1e-3), steps=40, progress=interrupt_after(6, raise_error))
+    part = caught.value.trajectory
+    np.testing.assert_array_equal(part.ended_at, [-1, -1, -1, 16, 16, 16, 0])
+    np.testing.assert_array_equal(part.final[6], system.start[6])
+    with pytest.raises(ValueError, match="different steps.*run it again"):
+        simulate(system, SignGD(1e-3), steps=4, start=part)
+
+
+# -- going on, and cutting up ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_going_on_is_bitwise_the_undisturbed_run(rule):
+    setting = DISJOINT.replace(disjoint=False, d=30)
+    system = signal_noise.best(setting, rule, seed=3)
+    whole = simulate(system, rule, steps=60)
+    first = simulate(system, rule, steps=23)
+    second = simulate(system, rule, steps=37, start=first)
+    np.testing.assert_array_equal(second.at, np.arange(23, 61))
+    assert_same_bits(second, whole, other_rows=slice(23, None))
+    if rule.needs == "gradient" and first.optimizer_state:
+        forgetful = replace(first, optimizer_state={name: np.zeros_like(a) for name, a in first.optimizer_state.items()})
+        if rule != RULES["Adam without memory"]:
+            assert not same_bits(simulate(system, rule, steps=37, start=forgetful).final, whole.final), "the memory matters"
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("replicates", [(), (20,)])
+def test_going_on_with_a_schedule_and_replicates(rule, replicates):
+    scheduled = replace(rule, lr=lambda step: rule.lr / (1.0 + step))
+    system = Quadratic.random(replicates=replicates)
+    whole, first = simulate(system, scheduled, steps=40), simulate(system, scheduled, steps=11)
+    assert_same_bits(simulate(system, scheduled, steps=29, start=first), whole, other_rows=slice(11, None))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_results_do_not_depend_on_the_chunk_size(rule, monkeypatch):
+    system = batch(rule) if rule.kind != "coordinatewise" else Quadratic.random(replicates=(7,))
+    runs = {}
+    for size in (1, 3, 16):
+        monkeypatch.setattr(ENGINE, "CHUNK", size)
+        runs[size] = simulate(system, rule, steps=50)
+    for size in (1, 3):
+        assert_same_bits(runs[size], runs[16])
+
+
+def test_endings_do_not_depend_on_the_chunk_size(monkeypatch):
+    """Replicates that stop or diverge at different steps, next to others that run to the end."""
+    system = Quadratic.random(replicates=(7,))
+    rates = np.array([0.1, 0.2, 1e3, 1e-4, 0.1, 0.3, 0.05])
+    runs = {}
+    for size in (1, 3, 16):
+        monkeypatch.setattr(ENGINE, "CHUNK", size)
+        runs[size] = simulate(system, GradientDescent(rates, momentum=0.5), steps=150, stop=lambda state: state.cache.loss < 0.1)
+    for size in (1, 3):
+        assert_same_bits(runs[size], runs[16])
+        np.testing.assert_array_equal(runs[size].ended_at, runs[16].ended_at)
+        assert (runs[size].status, runs[size].message) == (runs[16].status, runs[16].message)
+    run = runs[16]
+    assert len(set(run.ended_at)) >= 4 and (run.ended_at == -1).any()
+    stopped = (run.ended_at >= 0) & (np.arange(7) != 2)
+    for i in np.flatnonzero(stopped):
+        np.testing.assert_array_equal(run["inner"][run.ended_at[i], i], Quadratic.layout.views(run.final).b[i])
+        assert np.isnan(run["inner"][run.ended_at[i] + 1 :, i]).all()
+
+
+@pytest.mark.parametrize("name", ["SignGD", "sign momentum", "GD", "heavy ball", "Adam(eps=0)"])
+def test_a_row_of_a_batch_is_the_single_run_of_that_seed(name):
+    rule = RULES[name]
+    together = simulate(batch(rule), rule, steps=80, record=list(signal_noise.lumped(DISJOINT, rule, seed=0).observables))
+    for i, seed in enumerate(SEEDS):
+        alone = simulate(signal_noise.lumped(DISJOINT, rule, seed=seed), rule, steps=80, record=list(together.arrays))
+        row = together.replicate(i)
+        for quantity in alone.arrays:
+            assert row.dims[quantity] == alone.dims[quantity]
+            np.testing.assert_array_equal(row[quantity], alone[quantity], err_msg=quantity)
+        assert same_bits(row.final, alone.final)
+        assert set(row.constants) == set(alone.constants)
+        for constant in alone.constants:
+            np.testing.assert_array_equal(row.constants[constant], alone.constants[constant])
+        assert row.provenance == alone.provenance
+    other = simulate(signal_noise.lumped(DISJOINT, rule, seed=99), rule, steps=80)
+    assert not np.array_equal(other["key_noise"], together.replicate(0)["key_noise"])
