@@ -6,7 +6,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
@@ -172,25 +172,25 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
 
     A claim whose assumption is unmet is "not applicable", with the number it would have been decided on.
     """
-    known = {"id": claim.id, "statement": claim.statement, "source": str(claim.source)}
+    undecided = Verdict(claim.id, claim.statement, str(claim.source), "inconclusive")
     for entry, names in claim.needs.items():
         if entry not in evidence:
-            return Verdict(**known, verdict="inconclusive", note=f"the evidence has no entry {entry!r}")
+            return replace(undecided, note=f"the evidence has no entry {entry!r}")
         missing = [name for name in names if name not in evidence[entry]]
         if missing:
-            return Verdict(**known, verdict="inconclusive", note=f"{', '.join(missing)} not recorded: add to record=")
+            return replace(undecided, note=f"{', '.join(missing)} not recorded: add to record=")
     try:
         unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
         m = claim.measure(evidence)
     except Inconclusive as reason:
-        return Verdict(**known, verdict="inconclusive", note=str(reason))
-    if not math.isfinite(m.deviation):
-        return Verdict(**known, verdict="inconclusive", note=f"the measured number is not finite ({m.value})", unmet=unmet)
-    holds = m.deviation <= m.tolerance
-    return Verdict(
-        **known, **{key: (float(x) if not isinstance(x, str) else x) for key, x in asdict(m).items()},
-        verdict="not applicable" if unmet else "holds" if holds else "violated",
-        margin=float((m.tolerance - m.deviation) / m.tolerance), unmet=unmet,
+        return replace(undecided, note=str(reason))
+    deviation, tolerance = float(m.deviation), float(m.tolerance)
+    if not math.isfinite(deviation):
+        return replace(undecided, note=f"the measured number is not finite ({m.value})", unmet=unmet)
+    return replace(
+        undecided, verdict="not applicable" if unmet else "holds" if deviation <= tolerance else "violated",
+        value=float(m.value), predicted=float(m.predicted), deviation=deviation, tolerance=tolerance,
+        margin=(tolerance - deviation) / tolerance, where=m.where, unit=m.unit, unmet=unmet,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -293,7 +294,7 @@ def from_description(description: Mapping[str, Any]) -> Any:
     name = fields.pop("rule", "")
     if name not in OPTIMIZERS:
         raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
-    valid = OPTIMIZERS[name].__dataclass_fields__
+    valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
     for key in fields:
         if key not in valid:
             raise ValueError(unknown_name(f"{name} field", key, valid))

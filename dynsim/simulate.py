@@ -164,7 +164,7 @@ def available_memory() -> float:
         return 4.0 * 2**30
 
 
-def _recorded_steps(steps: int, every: int, at: Sequence[int] | None) -> NDArray:
+def _recorded_steps(steps: int, every: int, at: Sequence[int] | NDArray | None) -> NDArray:
     if at is not None:
         chosen = np.unique(np.asarray(at))
         if chosen.size and (chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] > steps):
@@ -185,7 +185,7 @@ def simulate(
     steps: int,
     record: Sequence[str] | None = None,
     every: int = 1,
-    at: Sequence[int] | None = None,
+    at: Sequence[int] | NDArray | None = None,
     start: NDArray | Trajectory | None = None,
     stop: Callable[[State], Any] | None = None,
     progress: bool | Progress | None = None,

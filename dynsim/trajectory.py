@@ -144,7 +144,7 @@ class Trajectory:
             "provenance": dict(self.provenance),
             "versions": dict(self.versions),
         }
-        arrays = {"at": self.at, "ended_at": self.ended_at, "underflow_at": self.underflow_at, "final": self.final}
+        arrays: dict[str, Any] = {"at": self.at, "ended_at": self.ended_at, "underflow_at": self.underflow_at, "final": self.final}
         for group in _GROUPS:
             arrays.update({f"{group}/{name}": np.asarray(a) for name, a in getattr(self, group).items()})
         partial = path.with_name(path.name + ".partial")

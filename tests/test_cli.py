@@ -240,7 +240,7 @@ def test_strict(dynsim, tmp_path, monkeypatch):
 
 
 def test_divergence_is_reported_saved_and_status_3(dynsim, tmp_path):
-    wild = ["--optimizer", "gd", "--lr", "1e100", "--out", tmp_path / "run", "--figures", "none"]
+    wild = ["--lr", "1e153", "--set", "sigma_p=1e3", "--out", tmp_path / "run", "--figures", "none"]
     status, out, _ = dynsim("run", *TINY, *wild)
     assert status == 3 and "diverged: " in out and "try a smaller lr" in out
     assert load(tmp_path / "run" / "trajectory.npz").status == "diverged" and found(tmp_path / "run") >= DATA - {"stages.csv"}

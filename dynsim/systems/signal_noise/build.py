@@ -7,7 +7,7 @@ the lumped form never allocates d numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -163,7 +163,7 @@ def lumped(setting: Setting, optimizer: Any, *, seed: int | Sequence[int] = 0) -
     """
     kind = lumping_kind(optimizer)
     _checked(setting)
-    if np.ndim(seed) == 0:
+    if not isinstance(seed, Iterable):
         draw = _Draw(setting, seed)
         u, v = draw.projections
         test = partial(draw.lumped_test, kind)

@@ -158,7 +158,8 @@ class Reading:
     @cached_property
     def T_one(self) -> int | None:
         """Stage I ends: mean value noise of every sample exceeds mean value signal."""
-        return self.first((self["mean_value_noise"] > self["mean_value_signal"][:, None]).all(1))
+        ahead = np.all(self["mean_value_noise"] > self["mean_value_signal"][:, None], axis=1)
+        return self.first(ahead)
 
     @cached_property
     def aligned(self) -> NDArray:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from ...optimizers import as_optimizer
 from ...system import Inexact
@@ -66,9 +67,9 @@ class Groups:
 
     def project(self, w: NDArray) -> NDArray:
         """Return u = sum_c kappa_c w_c for w of shape (..., U, m): shape (..., G, m)."""
-        out = np.zeros(w.shape[:-2] + (self.features.size, w.shape[-1]))
-        np.add.at(out, (..., self.group, slice(None)), w * self.coef[:, None])
-        return out
+        sums = sparse.csr_array((self.coef, (self.group, np.arange(len(self.coef)))), shape=(self.features.size, len(self.coef)))
+        blocks = [sums @ block for block in w.reshape(-1, *w.shape[-2:])]
+        return np.stack(blocks).reshape(*w.shape[:-2], self.features.size, w.shape[-1])
 
     def condition(self, z: NDArray, u: NDArray) -> NDArray:
         """Turn white noise z (..., U, m) into weights with projections u (..., G, m): z + kappa (u - <z, kappa>) / |kappa|^2."""

@@ -52,7 +52,8 @@ def _fit(r: Reading, i: int) -> tuple[float, float]:
 
 
 def _fits(r: Reading) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([_fit(r, i) for i in range(r.n)]).T
+    slopes, R2 = np.array([_fit(r, i) for i in range(r.n)]).T
+    return slopes, R2
 
 
 def _logit_slope(evidence: Any) -> Measured:

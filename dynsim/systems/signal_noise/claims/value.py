@@ -51,12 +51,12 @@ def _noise_bounds(evidence: Any) -> Measured:
     r = reading(evidence)
     rows = r.step_where("key_noise")
     low = 2.0 * r.run.constants["noise_private_l1"] - r.a  # private minus shared part
-    worst = None
+    worst = Measured(0.0, 0.0, -np.inf, 1e-9)
     for name in ("query_noise", "key_noise"):
         x = r[name]
         for part in np.array_split(rows, max(1, len(rows) // 64)):  # in parts: the differences are as large as the record
             m = _bound(r, part, np.abs(x[part + 1] - x[part]) / r.lr, low, name.replace("_", " "))
-            worst = m if worst is None or m.deviation > worst.deviation else worst
+            worst = max(worst, m, key=lambda x: x.deviation)
     return worst
 
 

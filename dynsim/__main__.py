@@ -1,0 +1,8 @@
+"""``python -m dynsim`` is the command ``dynsim``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""From options to an experiment: what ``--preset``, ``--set``, ``--optimizer`` and their like mean."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .experiment import Experiment
+from .naming import unknown_name
+from .optimizers import OPTIMIZERS, as_optimizer, describe
+from .summary import rule_text
+from .systems import SYSTEMS, system_module
+
+__all__ = ["chosen_experiment", "experiment_options", "literal_text", "setting_options"]
+
+
+def setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a setting and a rule."""
+    parser.add_argument("--preset", metavar="NAME", help="named experiment to start from (dynsim list presets)")
+    parser.add_argument("--config", metavar="FILE.toml", help="experiment to start from, as a run folder's experiment.toml")
+    parser.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], dest="fields", help="change a field of the setting; may be repeated"
+    )
+    parser.add_argument(
+        "--optimizer", metavar="RULE",
+        help=f"{', '.join(OPTIMIZERS)}; hyper-parameters by name or in order, as in Python: adam:beta1=0.9,eps=0 or adam:0.9",
+    )
+    parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's, also when --optimizer changes the rule)")
+
+
+def experiment_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose an experiment."""
+    setting_options(parser)
+    parser.add_argument("--steps", type=_whole, help="updates to make")
+    parser.add_argument("--seed", type=_whole, help="seed of data, weights and test data")
+    parser.add_argument("--record", metavar="NAME,...", action="append", help="quantities to record; may be repeated")
+    parser.add_argument("--every", type=_whole, help="record every so many steps")
+    parser.add_argument("--closely", type=_whole, help="record each of the first steps besides")
+    parser.add_argument(
+        "--engine", default="auto", metavar="auto|dense|lumped|restricted",
+        help="form of the system; auto: the smallest that is exact for the rule",
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+def _whole(text: str) -> int:
+    value = _literal(text)
+    if isinstance(value, float) and value.is_integer():  # 1e4 is a natural way to write it
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return value
+
+
+def _literal(text: str) -> Any:
+    """Return an int, float or bool where the text is one, else the text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _assignment(text: str, example: str) -> tuple[str, Any]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals and value):
+        raise ValueError(f"{text!r} must read FIELD=VALUE, for example {example}")
+    return name, _literal(value)
+
+
+def _optimizer(text: str, lr: float | None, default_lr: Any) -> Any:
+    """Return the rule that ``name[:hyper-parameters]`` describes; what is not given is as in Python."""
+    name, _, rest = text.partition(":")
+    if name not in OPTIMIZERS:
+        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
+    valid = [f.name for f in dataclasses.fields(OPTIMIZERS[name])]
+    chosen: dict[str, Any] = {}
+    for position, part in enumerate(filter(None, rest.split(","))):
+        if "=" in part:
+            key, value = _assignment(part, f"{name}:{valid[-1]}=0")
+        elif position + 1 < len(valid):
+            key, value = valid[position + 1], _literal(part.strip())
+        else:
+            raise ValueError(f"--optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
+        if key not in valid:
+            raise ValueError(unknown_name(f"{name} field", key, valid))
+        if key in chosen or (key == "lr" and lr is not None):
+            raise ValueError(f"--optimizer {text!r}: {key} is given twice")
+        chosen[key] = value
+    chosen.setdefault("lr", default_lr if lr is None else lr)
+    return OPTIMIZERS[name](**chosen)
+
+
+def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Experiment, str]:
+    """Return the experiment that the arguments describe, and what to call it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset, field, rule or value, naming the nearest valid one or the range.
+    """
+    if args.config is not None:
+        if args.preset is not None:
+            raise ValueError("give --preset or --config, not both")
+        try:
+            start = Experiment.from_toml(args.config)
+        except (TypeError, AttributeError, KeyError) as error:  # a value of the wrong type somewhere in the file
+            raise ValueError(f"{args.config} describes no experiment: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{args.config}: {error}") from None
+        if system is not None and system != start.system:
+            system_module(system)
+            raise ValueError(f"{args.config} is an experiment of {start.system}, not of {system}")
+        title = str(args.config)
+    else:
+        if system is None:
+            raise ValueError(f"name a SYSTEM ({', '.join(SYSTEMS)}) or give --config FILE.toml")
+        module = system_module(system)
+        if args.preset is None:
+            raise ValueError(f"give --preset NAME ({', '.join(getattr(module, 'PRESETS', {}))}) or --config FILE.toml")
+        start, title = module.experiment(args.preset), f"preset {args.preset}"
+    changed = start
+    if args.fields:
+        fields = dict(_assignment(text, f"--set {next(iter(start.setting.to_dict()))}=3") for text in args.fields)
+        changed = changed.replace(setting=start.setting.replace(**fields))
+    if args.optimizer is not None:
+        changed = changed.replace(optimizer=_optimizer(args.optimizer, args.lr, start.optimizer.lr))
+    elif args.lr is not None:
+        changed = changed.replace(optimizer=dataclasses.replace(start.optimizer, lr=args.lr))
+    for name in ("steps", "seed", "every", "closely"):
+        if getattr(args, name, None) is not None:
+            changed = changed.replace(**{name: getattr(args, name)})
+    if getattr(args, "record", None) is not None:
+        names = [name.strip() for text in args.record for name in text.split(",")]
+        changed = changed.replace(record=tuple(dict.fromkeys(filter(None, names))))
+    return _said_to_be_changed(start, _validated(changed), title), title
+
+
+def _validated(experiment: Experiment) -> Experiment:
+    for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0)):
+        value = getattr(experiment, name)
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
+            raise ValueError(f"{name}={value!r} must be an integer >= {low}")
+    as_optimizer(experiment.optimizer)
+    return experiment
+
+
+def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> Experiment:
+    """Return the experiment with a note of what is no longer the preset's: a reconstruction that was changed is not one any more."""
+    old, new = start.setting.to_dict(), changed.setting.to_dict()
+    what = [f"{key}={literal_text(new[key])}" for key in new if new[key] != old[key]]
+    if describe(start.optimizer) != describe(changed.optimizer):
+        what.append(rule_text(describe(changed.optimizer)))
+    if start.steps != changed.steps:
+        what.append(f"{changed.steps} steps")
+    if not what:
+        return changed
+    origin = "derived" if start.origin == "quoted" else start.origin
+    return changed.replace(note=f"{title[0].upper()}{title[1:]}, changed: {', '.join(what)}. {start.note}".strip(), origin=origin)
+
+
+def literal_text(value: Any) -> str:
+    """Return a field of a setting as ``--set`` takes it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:.10g}"

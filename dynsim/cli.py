@@ -1,0 +1,337 @@
+"""The command ``dynsim``: argument parsing over public functions, nothing of its own to compute.
+
+Options are called as in Python. Every command takes ``--json`` and then prints one JSON document and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ._version import __version__
+from .arguments import chosen_experiment, experiment_options, setting_options
+from .experiment import Experiment
+from .listing import TABLES, table_text
+from .optimizers import describe
+from .progress import Meter
+from .runfolder import RunFolder
+from .simulate import Interrupted
+from .summary import SCHEMA, Summary, experiment_text, plain, predictions, rule_text, summarise, wrap
+from .system import Inexact
+from .systems import SYSTEMS
+from .trajectory import load
+from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
+
+__all__ = ["main"]
+
+FINISHED, VIOLATED, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_STATUS = """\
+exit status
+  0    the run finished (whatever the verdicts, unless --strict)
+  1    with --strict: a claim is violated
+  2    bad input: one line on stderr says what and what to do
+  3    the run diverged, or a file could not be written; everything else was saved
+  130  interrupted by Ctrl-C; everything recorded so far was saved
+"""
+
+EXAMPLES = """\
+examples
+  dynsim run signal_noise --preset figure3 --out runs/figure3
+  dynsim run signal_noise --preset figure3 --set d=20000 --set disjoint=true --lr 1e-4 --steps 2000
+  dynsim run signal_noise --preset tiny --optimizer adam:beta1=0.9,eps=0 --lr 1e-3 --record query_noise,key_noise
+  dynsim run --config runs/figure3/experiment.toml --seed 1 --out runs/figure3_seed1
+  dynsim check runs/figure3 --full
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave with the status of bad input."""
+        _complain(f"{message} (see {self.prog} --help)")
+        raise SystemExit(BAD_INPUT)
+
+
+class _Out:
+    """Standard output that outlives its reader: in ``dynsim run ... | head`` the run still goes on and is saved."""
+
+    def __init__(self, silent: bool = False) -> None:
+        self.silent = silent
+
+    def __call__(self, text: str) -> None:
+        if self.silent:
+            return
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            self.silent = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
+
+
+def _complain(message: object) -> None:
+    line = " ".join(str(message).split())
+    print(f"dynsim: error: {line}", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; default those of the process.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        with np.errstate(all="ignore"):  # extreme settings give inf and NaN; the report says so, warnings would only repeat it
+            return args.command(args)
+    except SystemExit as leave:  # argparse: --help, --version, or an error that was told already
+        return leave.code if isinstance(leave.code, int) else FINISHED
+    except KeyboardInterrupt:
+        print("dynsim: interrupted before there was anything to save", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return BAD_INPUT
+    except (ValueError, MemoryError) as error:
+        _complain(error)
+        return BAD_INPUT
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="dynsim", description="How transformers train, solved on paper and checked by simulation.",
+        epilog=f"{EXAMPLES}\n{EXIT_STATUS}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"dynsim {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_STATUS,
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        )
+        sub.set_defaults(command=run)
+        sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+        return sub
+
+    run = command("run", _run, "simulate an experiment, recognise its stages, check every claim, write a run folder")
+    run.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)} (with --config as the file says)")
+    experiment_options(run)
+    run.add_argument("--out", metavar="DIR", help="run folder to write; without it nothing is written")
+    run.add_argument("--overwrite", action="store_true", help="replace the run in DIR: exactly the files that dynsim wrote there")
+    run.add_argument("--figures", choices=FIGURES, default="main", help="figures to draw into DIR (default: main)")
+    _report_options(run)
+
+    check = command("check", _check, "check a saved run, or simulate an experiment and check it without writing")
+    check.add_argument("target", metavar="RUN_FOLDER|FILE.npz|SYSTEM", nargs="?", help="run folder, trajectory file, or name of a system")
+    experiment_options(check)
+    _report_options(check)
+
+    listing = command("list", _list, "show systems, presets and claims")
+    listing.add_argument("what", metavar="TABLE", nargs="?", choices=TABLES, help=f"one of: {', '.join(TABLES)} (default: all)")
+
+    predict = command("predict", _predict, "show the closed-form numbers of a setting and the conditions of the theory, without simulating")
+    predict.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)}")
+    setting_options(predict)
+    return parser
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--full", action="store_true", help="show claims that hold in full, too")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a claim is violated")
+    parser.add_argument("--quiet", action="store_true", help="print errors only (and the JSON document, with --json)")
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace) -> int:
+    experiment, title = chosen_experiment(args, args.system)
+    folder = None
+    if args.out is not None:
+        folder = RunFolder(args.out, overwrite=args.overwrite, planned=planned_files(experiment.system, args.figures))
+    return _simulate(args, experiment, title, folder)
+
+
+def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, folder: RunFolder | None) -> int:
+    """Simulate, save, check, draw; in this order, so that nothing that goes wrong later costs what was computed."""
+    say, meter, failures = _Out(args.json or args.quiet), _meter("steps", args), _Failures()
+    say(experiment_text(experiment, title, _width()))
+    interrupted, began = False, time.perf_counter()
+    try:
+        run = experiment.run(engine=args.engine, progress=meter)
+    except Interrupted as stopped:
+        run, interrupted = stopped.trajectory, True
+    except BaseException as error:
+        _end_line(meter)
+        if folder is not None:
+            folder.abandon()
+        if isinstance(error, Inexact):
+            raise ValueError(f"{error} On the command line: --engine auto takes the smallest exact system") from None
+        raise
+    seconds = time.perf_counter() - began
+    with _ctrl_c_waits() as pressed:
+        if interrupted:
+            _end_line(meter)
+            print(f"dynsim: {run.message}{'' if folder is None else '; saving what was recorded so far'}", file=sys.stderr, flush=True)
+        if folder is not None:
+            with failures:
+                write_trajectory(folder, run)
+        summary = summarise(run)
+        if folder is not None:
+            with failures:
+                write_summary(folder, summary, experiment)
+    interrupted = interrupted or bool(pressed)
+    say(_engine_text(args.engine, run.provenance, seconds))
+    say(summary.text(full=args.full))
+    if folder is not None and not interrupted:
+        try:
+            failures.extend(write_figures(folder, run, figure_names(experiment.system, args.figures), _meter("figures", args)))
+        except KeyboardInterrupt:
+            interrupted = True
+            print("dynsim: interrupted while drawing: the figures so far are saved", file=sys.stderr)
+    for failure in failures:
+        print(f"dynsim: {failure}", file=sys.stderr)
+    say(_files_text(folder))
+    if args.json:
+        _print_json(_run_document(summary, folder, title, experiment))
+    if interrupted:
+        return INTERRUPTED
+    if run.status == "diverged" or failures:
+        return INCOMPLETE
+    return _verdict(args, summary)
+
+
+class _Failures(list[str]):
+    """Files that could not be written; as a context it notes the failure and lets the rest go on."""
+
+    def __enter__(self) -> _Failures:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, _traceback: Any) -> bool:
+        if isinstance(error, (OSError, ValueError)):
+            self.append(f"not written: {error}")
+            return True
+        return False
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[list[int]]:
+    """Hold Ctrl-C back until the run is saved, and yield a list that it fills: impatience must not cost the run."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _meter(label: str, args: argparse.Namespace) -> Meter | None:
+    """Return a progress meter where somebody watches: stderr is a terminal and not --quiet."""
+    return Meter(label) if sys.stderr.isatty() and not args.quiet else None
+
+
+def _end_line(meter: Meter | None) -> None:
+    if meter is not None and meter.drawn:
+        print(file=sys.stderr)
+
+
+def _engine_text(asked: str, about: Mapping[str, Any], seconds: float) -> str:
+    why = f"the smallest system that is exact for {rule_text(about['optimizer'])}" if asked == "auto" else "asked for"
+    return f"simulated in {seconds:.1f} s with the {about.get('engine')} engine ({why})"
+
+
+def _files_text(folder: RunFolder | None) -> str:
+    if folder is None:
+        return "wrote nothing (--out DIR writes trajectory, report, stage table and figures)"
+    total = sum((folder.path / name).stat().st_size for name in folder.files)
+    data = [name for name in folder.files if not name.startswith("figures/")]
+    names = sorted({Path(name).stem for name in folder.files if name.startswith("figures/")})
+    figures = f", figures/{{{','.join(names)}}}.png and .svg" if names else ""
+    return f"wrote {folder.path} ({total / 1e6:.1f} MB): {', '.join(data)}{figures}"
+
+
+def _run_document(summary: Summary, folder: RunFolder | None, title: str, experiment: Experiment | None) -> dict[str, Any]:
+    document = {**summary.to_dict(), "title": title}
+    if experiment is not None:
+        document["experiment"] = experiment.to_dict()
+    document["folder"] = None if folder is None else str(folder.path)
+    document["files"] = [] if folder is None else list(folder.files)
+    return document
+
+
+def _verdict(args: argparse.Namespace, summary: Summary) -> int:
+    return VIOLATED if args.strict and not summary.report.ok else FINISHED
+
+
+def _check(args: argparse.Namespace) -> int:
+    saved = None if args.target is None else Path(args.target).expanduser()
+    if saved is not None and saved.is_dir() and (args.target not in SYSTEMS or (saved / "trajectory.npz").exists() and not args.preset):
+        saved = saved / "trajectory.npz"
+        if not saved.exists():
+            raise ValueError(f"{args.target} holds no trajectory.npz: give a run folder that dynsim run --out wrote")
+    elif saved is None or not saved.is_file():
+        if args.target is not None and args.target not in SYSTEMS:
+            raise ValueError(f"{args.target!r} is no run folder, no file and no system; systems: {', '.join(SYSTEMS)}")
+        experiment, title = chosen_experiment(args, args.target)
+        return _simulate(args, experiment, title, None)
+    options = ("preset", "config", "optimizer", "lr", "steps", "seed", "record", "every", "closely")
+    given = [name for name in options if getattr(args, name) is not None]
+    if given or args.fields:
+        raise ValueError(f"--{(given or ['set'])[0]} does not go with a saved run: it is checked as it was simulated")
+    summary = summarise(load(saved))
+    say = _Out(args.json or args.quiet)
+    say(str(args.target))
+    say(summary.text(full=args.full))
+    if args.json:
+        _print_json(_run_document(summary, None, str(args.target), None))
+    return INCOMPLETE if summary.run.status == "diverged" else _verdict(args, summary)
+
+
+def _list(args: argparse.Namespace) -> int:
+    say, chosen = _Out(), tuple(TABLES) if args.what is None else (args.what,)
+    if args.json:
+        _print_json({"kind": "dynsim list", **{name: TABLES[name]() for name in chosen}})
+    else:
+        say("\n\n".join(table_text(name, _width()) for name in chosen))
+    return FINISHED
+
+
+def _predict(args: argparse.Namespace) -> int:
+    experiment, title = chosen_experiment(args, args.system)
+    theory, remark = predictions(experiment.system, experiment.setting, describe(experiment.optimizer))
+    if args.json:
+        about = {"experiment": experiment.to_dict(), "predictions": theory, "remark": remark}
+        _print_json({"kind": "dynsim predictions", **about})
+    else:
+        _Out()("\n".join([f"{experiment.system}, {title}", *([] if theory is None else [str(theory)]), *wrap(remark, _width())]))
+    return FINISHED
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    _Out()(json.dumps({"schema": SCHEMA, **plain(document)}, indent=1, allow_nan=False))
+
+
+def _width() -> int:
+    return max(60, min(shutil.get_terminal_size((120, 24)).columns, 140))

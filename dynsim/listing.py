@@ -1,0 +1,68 @@
+"""Tables of what there is: systems, presets, claims; as data and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .arguments import literal_text
+from .optimizers import describe
+from .summary import plain, rule_text, wrap
+from .systems import SYSTEMS, system_module
+
+__all__ = ["TABLES", "table_text"]
+
+Rows = list[dict[str, Any]]
+
+
+def systems() -> Rows:
+    """Return name and title of every system."""
+    return [{"name": name, "title": title} for name, title in SYSTEMS.items()]
+
+
+def presets() -> Rows:
+    """Return every preset, with where it comes from."""
+    return [
+        {"system": system, "name": name, "origin": e.origin, "note": e.note, "optimizer": plain(describe(e.optimizer)), "steps": e.steps,
+         "setting": plain(e.setting)}
+        for system in SYSTEMS for name, e in getattr(system_module(system), "PRESETS", {}).items()
+    ]
+
+
+def claims() -> Rows:
+    """Return every claim, with whose statement it is and what it assumes."""
+    return [
+        {"system": system, "id": c.id, "statement": c.statement, "latex": c.latex, "source": str(c.source),
+         "assumes": [a.text for a in c.assumes]}
+        for system in SYSTEMS for c in getattr(system_module(system), "CLAIMS", {}).values()
+    ]
+
+
+TABLES: Mapping[str, Callable[[], Rows]] = {"systems": systems, "presets": presets, "claims": claims}
+"""Tables by name, each a function that returns its rows."""
+
+
+def table_text(name: str, width: int) -> str:
+    """Return a table as text."""
+    lines = [name]
+    for row in TABLES[name]():
+        lines.extend(_TEXTS[name](row, width))
+    return "\n".join(lines)
+
+
+def _system(row: dict[str, Any], width: int) -> list[str]:
+    return [f"  {row['name']:18s} {row['title']}"]
+
+
+def _preset(row: dict[str, Any], width: int) -> list[str]:
+    numbers = " ".join(f"{key}={literal_text(value)}" for key, value in row["setting"].items())
+    head = f"  {row['system']} {row['name']:18s} {row['origin']:15s} {rule_text(row['optimizer'])}, {row['steps']} steps"
+    return [head, *wrap(numbers, width, " " * 6), *wrap(row["note"], width, " " * 6)]
+
+
+def _claim(row: dict[str, Any], width: int) -> list[str]:
+    where = f"where {'; '.join(row['assumes'])}" if row["assumes"] else ""
+    return [f"  {row['id']:30s} {row['source']}", *wrap(row["statement"], width, " " * 6), *wrap(where, width, " " * 6)]
+
+
+_TEXTS = {"systems": _system, "presets": _preset, "claims": _claim}

@@ -1,0 +1,336 @@
+"""The shared visual language: simulation solid, theory black dashed, bounds grey, stages as labelled bands, verdicts in titles.
+
+Nothing here touches pyplot or the global rcParams: figures are plain objects, freed when the last reference goes.
+This module and the systems' `figures` are the only ones that import matplotlib.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, MaxNLocator
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+from numpy.typing import ArrayLike, NDArray
+
+from .claims import Inconclusive, Verdict
+
+__all__ = [
+    "COLOURS", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "measured", "new_axes", "new_figure", "note",
+    "panel", "predicted", "save", "some", "stage_bands", "theory",
+]
+
+COLOURS = {
+    "blue": "#0072B2", "sky": "#56B4E9", "vermillion": "#D55E00", "orange": "#E69F00", "green": "#009E73", "purple": "#CC79A7",
+    "indigo": "#332288", "wine": "#882255", "olive": "#8A8A1F", "ink": "#333333", "grey": "#666666", "band": "#EDF1F6", "bound": "#C8C8C8",
+}
+"""Palette: Okabe and Ito's colours and three of Tol's, which stay apart under the common colour vision deficiencies, and greys."""
+
+VERDICT_COLOURS = {"holds": "#00664B", "violated": "#B03000", "not applicable": COLOURS["grey"], "inconclusive": COLOURS["grey"]}
+"""The word is always written out; the colour only helps to find it."""
+
+HEAD, TITLE, LABEL, TICK, SMALL = 10.5, 9.0, 8.5, 7.5, 7.0
+"""Font sizes in points."""
+THIN = 40
+"""Thin lines drawn of one group: more are a solid area."""
+TINT = 0.3
+"""Strength of the colour of thin lines."""
+POINTS = 1000
+"""Points drawn of one line: more are finer than the paper."""
+THIN_POINTS = 300
+"""Points drawn of a thin line."""
+
+
+# -- figures and axes ---------------------------------------------------------------------------------------------
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(width: float = 4.4, height: float = 3.9) -> Axes:
+    """Return the only axes of a new figure, with room for title and legend; ``axes.figure`` is the figure."""
+    return grid(new_figure(width, height), 1, 1, top=0.75)[0]
+
+
+def grid(
+    figure: Any, rows: int, columns: int, *, left: float = 0.75, right: float = 0.2, top: float = 1.2, bottom: float = 1.0,
+    between: tuple[float, float] = (1.6, 0.95), **options: Any,
+) -> list[Axes]:
+    """Fill a figure or subfigure with axes, row by row, leaving room in inches for titles, labels and legends.
+
+    Room in inches and not a layout engine: panels of one figure come out equally large, and a figure is drawn once.
+    Where the figure is too small for that room, all of it shrinks in proportion.
+
+    Parameters
+    ----------
+    figure : Figure or SubFigure
+    rows, columns : int
+    left, right, top, bottom : float
+        Margins in inches.
+    between : (float, float)
+        Room between rows and between columns, in inches.
+    **options
+        Passed on to ``figure.subplots``.
+    """
+    width, height = figure.bbox.width / figure.dpi, figure.bbox.height / figure.dpi
+    across, down = left + right + between[1] * (columns - 1), top + bottom + between[0] * (rows - 1)
+    h, v = min(1.0, 0.7 * width / across) / width, min(1.0, 0.7 * height / down) / height
+    cell_width, cell_height = (1.0 - across * h) / columns, (1.0 - down * v) / rows
+    room = {
+        "left": left * h, "right": 1.0 - right * h, "bottom": bottom * v, "top": 1.0 - top * v,
+        "wspace": between[1] * h / cell_width, "hspace": between[0] * v / cell_height,
+    }
+    return list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=room, **options).flat)
+
+
+def headline(figure: Any, text: str, details: str = "") -> None:
+    """Write what a figure shows, and below it, smaller, from which numbers, at the upper left."""
+    for y, line_of, size, colour in ((0.1, text, HEAD, "black"), (0.32, details, SMALL + 0.5, COLOURS["grey"])):
+        corner = figure.transSubfigure + ScaledTranslation(0.12, -y, figure.dpi_scale_trans)
+        if line_of:
+            figure.text(0.0, 1.0, line_of, transform=corner, fontsize=size, color=colour, ha="left", va="top", linespacing=1.3)
+
+
+@contextmanager
+def panel(ax: Axes | None, title: str, verdicts: Iterable[Verdict] = (), *, legend_columns: int = 2) -> Iterator[Axes]:
+    """Draw one panel: title with verdicts, labels in house style, a legend below, and a note where something is not recorded.
+
+    Parameters
+    ----------
+    ax : Axes or None
+        Where to draw; None for new axes.
+    title : str
+        The statement the panel shows, short enough for its width.
+    verdicts : iterable of Verdict
+        Verdicts on the claims that the panel shows, one line each.
+    legend_columns : int
+        Columns of the legend; 0 for none.
+
+    Yields
+    ------
+    Axes
+        To be drawn on. If the drawing raises `Inconclusive` the panel is emptied and says why.
+
+    Examples
+    --------
+    >>> from dynsim.claims import Inconclusive
+    >>> with panel(None, "a parabola") as ax:
+    ...     handle = line(ax, [0, 1, 2], [0, 1, 4], COLOURS["blue"], "simulation")
+    ...     raise Inconclusive("train_loss not recorded: add it to record=")
+    >>> [text.get_text() for text in ax.texts]
+    ['train_loss not recorded: add it to\nrecord=']
+    """
+    ax = new_axes() if ax is None else ax
+    try:
+        yield ax
+        if legend_columns:
+            legend(ax, legend_columns)
+    except Inconclusive as reason:
+        ax.clear()
+        note(ax, str(reason))
+    frame(ax)
+    _title(ax, title, tuple(verdicts))
+
+
+def frame(ax: Axes) -> None:
+    """Give axes the house style: no upper and right spine, small ticks."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=TICK, length=3)
+    for axis, most in ((ax.xaxis, 6), (ax.yaxis, 8)):
+        if type(axis.get_major_locator()) is AutoLocator:
+            axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
+    ax.xaxis.label.set_size(LABEL)
+    ax.yaxis.label.set_size(LABEL)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_size(TICK)
+
+
+def _title(ax: Axes, text: str, verdicts: Sequence[Verdict]) -> None:
+    """Write the statement as title and below it a line for every verdict; stage labels keep the lowest line."""
+    lowest, height = 11.0, 9.5
+    top = lowest + height * (max(2, len(verdicts)) if verdicts else 0)  # room for two, so that titles side by side stand level
+    ax.set_title(text, loc="left", fontsize=TITLE, y=1.0, pad=top + 1.0)  # a given y spares matplotlib a search for room
+    for i, verdict in enumerate(verdicts, start=1):
+        ax.annotate(
+            f"{verdict.id}: {verdict.verdict}", (0, 1), (0, top - height * i), xycoords="axes fraction", textcoords="offset points",
+            fontsize=SMALL, color=VERDICT_COLOURS[verdict.verdict], va="bottom", annotation_clip=False,
+        )
+
+
+def legend(ax: Axes, columns: int = 2) -> None:
+    """Put the legend below the axes, where it covers no data."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        below = ScaledTranslation(0.0, -(30.0 if ax.get_xlabel() else 16.0) / 72.0, ax.figure.dpi_scale_trans)  # tick labels and axis label
+        ax.legend(
+            handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + below, ncols=columns,
+            fontsize=SMALL, frameon=False, borderaxespad=0.0, borderpad=0.0, columnspacing=1.0, handlelength=1.6, labelspacing=0.3,
+        )
+
+
+def note(ax: Axes, text: str) -> None:
+    """Say in the middle of empty axes why they are empty."""
+    ax.text(0.5, 0.5, fill(text, 36), transform=ax.transAxes, ha="center", va="center", fontsize=LABEL, color=COLOURS["grey"])
+    ax.set_axis_off()
+
+
+# -- what is drawn ------------------------------------------------------------------------------------------------
+
+
+def some(total: int, most: int) -> NDArray:
+    """Return at most `most` of `total` row numbers, evenly spaced, first and last among them."""
+    return np.arange(total) if total <= most else np.unique(np.linspace(0, total - 1, most).round().astype(int))
+
+
+def line(ax: Axes, t: ArrayLike, y: ArrayLike, colour: str, label: str = "", **style: Any) -> Any:
+    """Draw a simulated quantity: solid."""
+    return ax.plot(t, y, color=colour, label=label or None, **{"linewidth": 1.6, "zorder": 3, **style})[0]
+
+
+def bundle(
+    ax: Axes, t: ArrayLike, lines: NDArray, colour: str, label: str = "", *, median: bool = True, width: float = 1.6
+) -> LineCollection:
+    """Draw a group of simulated quantities: a sample of thin lines, and the median of all of them thick.
+
+    Parameters
+    ----------
+    t : array, shape (T,)
+    lines : ndarray, shape (T, K)
+        K = 0 draws nothing but keeps the legend entry, marked "none".
+    label : str
+        Legend entry; the number of lines is added.
+    median : bool
+        Draw the median.
+    width : float
+        Width of the median.
+
+    Notes
+    -----
+    The sample is a fixed random one: evenly spaced pairs would all be of the same few samples. Thin lines
+    are rasterised in vector formats.
+    """
+    lines = np.asarray(lines)
+    count = lines.shape[1]
+    drawn = np.sort(np.random.default_rng(0).permutation(count)[:THIN])
+    points = some(len(lines), THIN_POINTS)
+    segments = np.stack(np.broadcast_arrays(np.asarray(t, dtype=float)[points, None], lines[np.ix_(points, drawn)]), axis=-1).swapaxes(0, 1)
+    # opaque tints of the colour rather than transparency: overlapping lines then do not add up to a dark area
+    tint = tuple(1.0 - TINT * (1.0 - c) for c in to_rgba(colour)[:3])
+    thin = LineCollection(list(segments), colors=[tint], linewidths=0.5, zorder=2, rasterized=True)
+    ax.add_collection(thin)
+    ax.autoscale_view()
+    text = f"{label} ({count})" if count else f"{label} (none)"
+    if median and count:
+        line(ax, t, np.median(lines, axis=1), colour, text if label else "", linewidth=width)
+    elif label:
+        ax.plot([], [], color=colour, linewidth=width, label=text)
+    return thin
+
+
+def theory(ax: Axes, t: ArrayLike, y: ArrayLike, label: str = "", **style: Any) -> Any:
+    """Draw a predicted curve: black dashed."""
+    return ax.plot(t, y, label=label or None, **{"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4, **style})[0]
+
+
+def bound(ax: Axes, t: ArrayLike, low: ArrayLike, high: ArrayLike, label: str = "") -> Any:
+    """Shade the region between two bounds grey."""
+    return ax.fill_between(np.asarray(t), low, high, color=COLOURS["bound"], linewidth=0, zorder=1, label=label or None)
+
+
+def predicted(ax: Axes, step: float, label: str, *, until: float) -> None:
+    """Mark a predicted step by a black dashed vertical line; one past the view is told in the legend only."""
+    _mark(ax, step, label, until, {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4})
+
+
+def measured(ax: Axes, step: float, label: str, *, until: float) -> None:
+    """Mark a measured step by a thin solid vertical line; one past the view is told in the legend only."""
+    _mark(ax, step, label, until, {"color": COLOURS["ink"], "linestyle": "solid", "linewidth": 0.9, "zorder": 2.5})
+
+
+def chosen(ax: Axes, step: float, label: str, *, until: float) -> None:
+    """Mark a step that was chosen, neither predicted nor measured, by a thin grey dotted line."""
+    _mark(ax, step, label, until, {"color": COLOURS["grey"], "linestyle": (0, (1, 2)), "linewidth": 1.0, "zorder": 2.5})
+
+
+def _mark(ax: Axes, step: float, label: str, until: float, style: dict[str, Any]) -> None:
+    if np.isnan(step):
+        return
+    text = f"{label} {step:.0f}" if np.isfinite(step) else f"{label} never"
+    if step <= until:
+        ax.axvline(step, label=text, **style)
+    else:
+        ax.plot([], [], label=f"{text} (past view)", **style)
+
+
+def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: float, since: float = 0.0, label: bool = True) -> None:
+    """Mark stages as alternating bands, named above the axes.
+
+    Parameters
+    ----------
+    stages : iterable of (name, first, end)
+        Steps first <= t < end; empty stages have no band.
+    since, until : float
+        The view; bands are cut to it.
+    label : bool
+        Write the names; one that would run into its neighbour is left out.
+    """
+    across = blended_transform_factory(ax.transData, ax.transAxes)
+    width, free = ax.bbox.width * 72.0 / ax.figure.dpi, -np.inf
+    seen = [(name, max(first, since), min(end, until)) for name, first, end in stages if min(end, until) > max(first, since)]
+    for i, (name, first, end) in enumerate(seen):
+        ax.axvspan(first, end, color=COLOURS["band"] if i % 2 == 0 else "white", linewidth=0, zorder=0)
+        if end < until:
+            ax.axvline(end, color="#B9C2CC", linewidth=0.6, zorder=0.5)
+        middle, half = width * (0.5 * (first + end) - since) / (until - since), 0.17 * SMALL * len(name)  # in points
+        if label and middle - half > free:
+            free = middle + half + 1.0
+            ax.annotate(
+                name, (0.5 * (first + end), 1), (0, 1.5), xycoords=across, textcoords="offset points", fontsize=SMALL,
+                color=COLOURS["grey"], ha="center", va="bottom", annotation_clip=False, gid="stage",
+            )
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+
+def save(figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png", "svg"), *, dpi: float = 120) -> list[Path]:
+    """Write a figure to ``stem.png`` and ``stem.svg``; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+    stem : path
+        Path without suffix; its folder must exist.
+    formats : sequence of str
+        Any that matplotlib writes.
+    dpi : float
+        Resolution of PNG and of the rasterised parts of SVG.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    paths = []
+    for suffix in formats:
+        path = Path(f"{os.fspath(stem)}.{suffix}")
+        metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(suffix, {})
+        with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
+            figure.savefig(path, dpi=dpi, metadata=metadata)
+        paths.append(path)
+    return paths

@@ -1,0 +1,232 @@
+"""What dynsim says about a run: predictions, stages, verdicts; as text and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .check import check
+from .claims import Inconclusive, Report, Verdict
+from .experiment import Experiment
+from .optimizers import describe
+from .systems import system_module
+from .trajectory import Trajectory
+
+__all__ = ["SCHEMA", "Summary", "experiment_text", "hook", "plain", "predictions", "rule_text", "summarise", "wrap"]
+
+SCHEMA = 1
+"""Version of the JSON form of a summary."""
+
+
+def plain(value: Any) -> Any:
+    """Return JSON-ready data; numbers that are not finite become None.
+
+    >>> plain({"a": np.arange(2), "b": float("nan")})
+    {'a': [0, 1], 'b': None}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def predictions(system: str, setting: Any, optimizer: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the closed-form numbers of a setting, and a remark about them.
+
+    Parameters
+    ----------
+    system : str
+    setting : mapping or object
+        The setting or its fields; None if the system has no law, as with a user's arrays.
+    optimizer : mapping
+        The rule, as `dynsim.optimizers.describe` tells it.
+
+    Returns
+    -------
+    (object or None, str)
+        None where the system has no theory of this setting; the remark says why, or what to mind.
+    """
+    module = system_module(system)
+    if not hasattr(module, "predict"):
+        return None, f"{system} has no closed-form predictions"
+    if setting is None:
+        return None, "no predictions: the data were given as arrays, not drawn from a setting"
+    if not isinstance(optimizer.get("lr"), (int, float)):
+        return None, "no predictions: they need one constant learning rate"
+    if isinstance(setting, Mapping):
+        setting = module.Setting.from_dict(setting)
+    theory = {json.dumps({**describe(e.optimizer), "lr": None}) for e in getattr(module, "PRESETS", {}).values()}
+    remark = ""
+    if theory and json.dumps({**optimizer, "lr": None}) not in theory:
+        rules = " or ".join(sorted({rule_text(json.loads(text)) for text in theory}))
+        remark = f"these predictions are for {rules}; they are shown at lr={optimizer['lr']:g} and do not speak of {rule_text(optimizer)}"
+    try:
+        return module.predict(setting, lr=float(optimizer["lr"])), remark
+    except ArithmeticError as error:
+        return None, f"no predictions: the numbers of this setting are out of range ({error})"
+
+
+def rule_text(optimizer: Mapping[str, Any]) -> str:
+    """Return a rule in one line, without its learning rate if that is None.
+
+    >>> rule_text({"rule": "signgd", "lr": None, "momentum": 0.0})
+    'signgd'
+    """
+    silent = {"rule": optimizer["rule"], "lr": None, "momentum": 0.0}
+    fields = {key: value for key, value in optimizer.items() if key not in silent or value != silent[key]}
+    inside = ", ".join(f"{key}={value:g}" if isinstance(value, (int, float)) else f"{key}={value}" for key, value in fields.items())
+    return f"{optimizer['rule']}({inside})" if inside else str(optimizer["rule"])
+
+
+def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -> str:
+    """Return what an experiment is, where it comes from and what its numbers mean, without running it."""
+    setting = plain(experiment.setting)
+    numbers = " ".join(f"{key}={str(value).lower() if isinstance(value, bool) else f'{value:.10g}'}" for key, value in setting.items())
+    rule = describe(experiment.optimizer)
+    every = f", recorded every {experiment.every} steps" if experiment.every != 1 else ""
+    theory, remark = predictions(experiment.system, experiment.setting, rule)
+    lines = [
+        f"{experiment.system}{', ' + title if title else ''}: {experiment.origin}",
+        *wrap(experiment.note, width),
+        "setting",
+        *wrap(numbers, width),
+        *wrap(f"{rule_text(rule)}, {experiment.steps} steps{every}, seed {experiment.seed}", width),
+    ]
+    if theory is not None:
+        lines.append(str(theory))
+    lines.extend(wrap(remark, width))
+    return "\n".join(lines)
+
+
+def wrap(text: str, width: int, indent: str = "  ") -> list[str]:
+    """Return `text` as indented lines."""
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that is said about one run.
+
+    Attributes
+    ----------
+    run : Trajectory
+    predictions : object or None
+        Closed-form numbers of its setting.
+    stages : object or None
+        Stage table; None if it could not be made.
+    report : Report
+    remarks : tuple of str
+        Why something is missing.
+    """
+
+    run: Trajectory
+    predictions: Any
+    stages: Any
+    report: Report
+    remarks: tuple[str, ...] = field(default_factory=tuple)
+
+    def text(self, *, full: bool = False) -> str:
+        """Return how the run ended, its stage table and its report; unless `full`, claims that hold are folded."""
+        lines = ["run", f"  {self.run.status}: {self.run.message}", *(f"  {line}" for line in self._measured())]
+        lines.extend(f"  {remark}" for remark in self.remarks)
+        if self.stages is not None:
+            lines.extend(["stages", *(f"  {line}" for line in str(self.stages).splitlines())])
+        text = self.report.text(full=full)
+        return "\n".join([*lines, "report", *(f"  {line}" for line in text.splitlines())])
+
+    def _measured(self) -> list[str]:
+        run, lines = self.run, []
+        if "engine" in run.provenance:
+            lines.append(f"engine {run.provenance['engine']}")
+        for name, predicted in (plain(self.predictions) or {}).items():
+            value = run.constants.get(name)
+            if value is not None and np.ndim(value) == 0:
+                lines.append(f"{name}: {float(value):g} in this run's data, {predicted:.4g} expected")
+        ties = f"{int(self.ties)} ties" if self.ties is not None else "ties not recorded"
+        underflow = int(np.max(run.underflow_at))
+        lost = "no gradient entry lost to underflow" if underflow < 0 else f"a gradient entry was lost to underflow at step {underflow}"
+        return [*lines, f"{ties}; {lost}"]
+
+    @property
+    def ties(self) -> float | None:
+        """Gradient entries too close to 0 for their sign to be trusted, over all recorded steps; None if not recorded."""
+        return float(np.nansum(self.run["ties"])) if "ties" in self.run else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON-ready data; numbers that are not finite become None."""
+        run = self.run
+        return {
+            "schema": SCHEMA, "kind": "dynsim summary", "status": run.status, "message": run.message, "last_step": int(run.last_step),
+            "provenance": plain(run.provenance), "versions": dict(run.versions), "ties": plain(self.ties),
+            "underflow_at": plain(run.underflow_at), "predictions": plain(self.predictions),
+            "stages": None if self.stages is None else stage_rows(self.stages), "report": self.report.to_dict(),
+            "remarks": list(self.remarks),
+        }
+
+
+def stage_rows(table: Any) -> list[dict[str, Any]]:
+    """Return a stage table as one dict a row, as in its CSV; empty cells are None."""
+    columns = next(csv.reader(io.StringIO(table.to_csv())))
+    return [{c: None if cell == "" else plain(cell) for c, cell in zip(columns, row, strict=True)} for row in table.rows()]
+
+
+def summarise(run: Trajectory) -> Summary:
+    """Return predictions, stages and verdicts of a run.
+
+    Raises
+    ------
+    ValueError
+        If the run has replicates or does not say which system it is of.
+
+    Examples
+    --------
+    >>> from dynsim.systems import signal_noise
+    >>> summary = summarise(signal_noise.experiment("tiny").run())
+    >>> summary.report.counts["violated"]
+    0
+    """
+    about = run.provenance
+    report = check(run) if len(run.at) else _nothing_recorded(run)
+    theory, remark = predictions(about["system"], about.get("setting"), about.get("optimizer", {}))
+    remarks = [remark] if remark else []
+    stages, make = None, hook(system_module(about["system"]), "stage_table", "stages")
+    if make is not None and len(run.at):
+        try:
+            stages = make(run)
+        except Inconclusive as reason:
+            remarks.append(f"no stage table: {reason}")
+    return Summary(run, theory, stages, report, tuple(remarks))
+
+
+def _nothing_recorded(run: Trajectory) -> Report:
+    """Return the report on a run that diverged before its first row: no claim can be decided."""
+    about = dict(run.provenance)
+    known = ((c.id, c.statement, str(c.source)) for c in system_module(about["system"]).CLAIMS.values())
+    return Report(tuple(Verdict(*claim, "inconclusive", note=f"nothing was recorded: {run.message}") for claim in known), about)
+
+
+def hook(module: ModuleType, name: str, part: str) -> Any:
+    """Return what a system's folder offers under a name, from its part of that name if the folder does not export it."""
+    if hasattr(module, name):
+        return getattr(module, name)
+    inside = f"{module.__name__}.{part}"
+    return getattr(import_module(inside), name, None) if find_spec(inside) else None

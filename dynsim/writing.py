@@ -1,0 +1,90 @@
+"""The files of a run folder: trajectory, report, stage table, experiment and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .claims import Inconclusive
+from .experiment import Experiment
+from .progress import Progress
+from .runfolder import RunFolder
+from .summary import Summary, hook
+from .systems import system_module
+from .trajectory import Trajectory
+
+__all__ = ["FIGURES", "figure_names", "planned_files", "write_figures", "write_summary", "write_trajectory"]
+
+FIGURES = ("none", "main", "all")
+"""How many figures to draw."""
+
+
+def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
+    """Return the names of a system's figures: "none", the "main" ones or "all".
+
+    Matplotlib is not imported for "none".
+    """
+    if which == "none":
+        return ()
+    module = system_module(system)
+    figures = hook(module, "FIGURES", "figures") or {}
+    return tuple(figures) if which == "all" else tuple(hook(module, "MAIN_FIGURES", "figures") or ())
+
+
+def planned_files(system: str, which: str = "main") -> list[str]:
+    """Return every file that a run folder of this system may get."""
+    figures = [f"figures/{name}.{kind}" for name in figure_names(system, which) for kind in ("png", "svg")]
+    return ["trajectory.npz", "experiment.toml", "report.json", "stages.csv", *figures]
+
+
+def write_summary(folder: RunFolder, summary: Summary, experiment: Experiment | None = None) -> None:
+    """Write report, stage table and experiment beside the trajectory of a run."""
+    if experiment is not None:
+        folder.write_text("experiment.toml", experiment.to_toml())
+    folder.write_text("report.json", summary.report.to_json() + "\n")
+    if summary.stages is not None:
+        folder.write_text("stages.csv", summary.stages.to_csv())
+
+
+def write_trajectory(folder: RunFolder, run: Trajectory) -> None:
+    """Write a run into its folder."""
+    folder.write("trajectory.npz", run.save)
+
+
+def write_figures(folder: RunFolder, run: Trajectory, names: Iterable[str], progress: Progress | None = None) -> list[str]:
+    """Draw figures of a run into its folder, as PNG and SVG.
+
+    A figure that fails takes none of the others with it.
+
+    Returns
+    -------
+    list of str
+        One sentence a figure that was not drawn.
+    """
+    names = tuple(names)
+    if not names:
+        return []
+    from matplotlib import rc_context
+
+    figures: Mapping[str, Callable[[Trajectory], Any]] = hook(system_module(run.provenance["system"]), "FIGURES", "figures")
+    missed = []
+    for done, name in enumerate(names):
+        if progress is not None:
+            progress(done, len(names))
+        try:
+            figure = figures[name](run)
+            with rc_context({"svg.hashsalt": "dynsim"}):  # the same run gives the same file
+                for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+                    folder.write(f"figures/{name}.{kind}", _saver(figure, kind, options))
+        except Inconclusive as reason:
+            missed.append(f"figure {name}: {reason}")
+        except Exception as error:  # whatever goes wrong in a picture, the numbers are on disk and the next one is drawn
+            missed.append(f"figure {name} failed: {type(error).__name__}: {error}")
+    if progress is not None:
+        progress(len(names), len(names))
+    return missed
+
+
+def _saver(figure: Any, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:
+    return lambda path: figure.savefig(path, format=kind, **options)
