@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .claims import Claim, Report, judge
+from .claims import Claim, Report, Verdict, judge
 from .systems import system_module
 from .trajectory import Trajectory
 
@@ -44,6 +44,9 @@ def check(evidence: Trajectory | Mapping[str, Any], claims: Iterable[Claim] | No
         if "system" not in about:
             raise ValueError("the evidence does not say which system it is of: pass claims=[...]")
         claims = system_module(about["system"]).CLAIMS.values()
+    if run is not None and not len(run.at):
+        note = f"nothing was recorded before the run ended ({run.message})"
+        return Report(tuple(Verdict(c.id, c.statement, str(c.source), "inconclusive", note=note) for c in claims), about)
     if control:
         return Report(tuple(judge(c, c.control(evidence)) for c in claims if c.control is not None), about)
     return Report(tuple(judge(claim, evidence) for claim in claims), about)

@@ -184,6 +184,8 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         m = claim.measure(evidence)
     except Inconclusive as reason:
         return replace(undecided, note=str(reason))
+    except ArithmeticError as error:
+        return replace(undecided, note=f"the run's numbers leave the range of float64 ({error})")
     deviation, tolerance = float(m.deviation), float(m.tolerance)
     if not math.isfinite(deviation):
         return replace(undecided, note=f"the measured number is not finite ({m.value})", unmet=unmet)

@@ -72,8 +72,8 @@ class _Out:
     def __init__(self, silent: bool = False) -> None:
         self.silent = silent
 
-    def __call__(self, text: str) -> None:
-        if self.silent:
+    def __call__(self, text: str | None) -> None:
+        if self.silent or text is None:
             return
         try:
             print(text, flush=True)
@@ -135,12 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "simulate an experiment, recognise its stages, check every claim, write a run folder")
     run.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)} (with --config as the file says)")
     experiment_options(run)
-    run.add_argument("--out", metavar="DIR", help="run folder to write; without it nothing is written")
-    run.add_argument("--overwrite", action="store_true", help="replace the run in DIR: exactly the files that dynsim wrote there")
-    run.add_argument("--figures", choices=FIGURES, default="main", help="figures to draw into DIR (default: main)")
     _report_options(run)
 
-    check = command("check", _check, "check a saved run, or simulate an experiment and check it without writing")
+    check = command("check", _check, "check a saved run, or an experiment that is simulated first")
     check.add_argument("target", metavar="RUN_FOLDER|FILE.npz|SYSTEM", nargs="?", help="run folder, trajectory file, or name of a system")
     experiment_options(check)
     _report_options(check)
@@ -155,6 +152,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", help="run folder to write; without it nothing is written")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR: exactly the files that dynsim wrote there")
+    parser.add_argument("--figures", choices=FIGURES, default="main", help="figures to draw into DIR (default: main)")
     parser.add_argument("--full", action="store_true", help="show claims that hold in full, too")
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a claim is violated")
     parser.add_argument("--quiet", action="store_true", help="print errors only (and the JSON document, with --json)")
@@ -164,7 +164,11 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    experiment, title = chosen_experiment(args, args.system)
+    return _simulated(args, args.system)
+
+
+def _simulated(args: argparse.Namespace, system: str | None) -> int:
+    experiment, title = chosen_experiment(args, system)
     folder = None
     if args.out is not None:
         folder = RunFolder(args.out, overwrite=args.overwrite, planned=planned_files(experiment.system, args.figures))
@@ -204,7 +208,9 @@ def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, fold
     say(summary.text(full=args.full))
     if folder is not None and not interrupted:
         try:
-            failures.extend(write_figures(folder, run, figure_names(experiment.system, args.figures), _meter("figures", args)))
+            skipped, failed = write_figures(folder, run, figure_names(experiment.system, args.figures), _meter("figures", args))
+            say("\n".join(skipped) if skipped else None)
+            failures.extend(failed)
         except KeyboardInterrupt:
             interrupted = True
             print("dynsim: interrupted while drawing: the figures so far are saved", file=sys.stderr)
@@ -294,9 +300,8 @@ def _check(args: argparse.Namespace) -> int:
     elif saved is None or not saved.is_file():
         if args.target is not None and args.target not in SYSTEMS:
             raise ValueError(f"{args.target!r} is no run folder, no file and no system; systems: {', '.join(SYSTEMS)}")
-        experiment, title = chosen_experiment(args, args.target)
-        return _simulate(args, experiment, title, None)
-    options = ("preset", "config", "optimizer", "lr", "steps", "seed", "record", "every", "closely")
+        return _simulated(args, args.target)
+    options = ("preset", "config", "optimizer", "lr", "steps", "seed", "record", "every", "closely", "out")
     given = [name for name in options if getattr(args, name) is not None]
     if given or args.fields:
         raise ValueError(f"--{(given or ['set'])[0]} does not go with a saved run: it is checked as it was simulated")

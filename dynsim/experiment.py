@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .optimizers import describe, from_description
+from .optimizers import as_optimizer, describe, from_description
 from .progress import Progress
 from .simulate import Interrupted, simulate
 from .systems import system_module
 from .trajectory import Trajectory
 
 __all__ = ["Experiment"]
+
+ORIGINS = ("quoted", "derived", "reconstructed")
+"""Whose numbers an experiment has: the authors', ours, or a reconstruction of what the authors did not publish."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ class Experiment:
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+                raise ValueError(f"{name}={value!r} must be an integer >= {low}")
+        if self.origin not in ORIGINS:
+            raise ValueError(unknown_name("origin", self.origin, ORIGINS))
+        if isinstance(self.record, str):
+            raise ValueError(f"record={self.record!r} must be a sequence of names, such as [{self.record!r}]")
+        as_optimizer(self.optimizer)
+
     def replace(self, **changes: Any) -> Experiment:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -70,8 +84,6 @@ class Experiment:
     @property
     def recorded_steps(self) -> NDArray:
         """Steps at which the run is recorded; the first and the last are always among them."""
-        if not isinstance(self.every, (int, np.integer)) or self.every < 1:
-            raise ValueError(f"every={self.every!r} must be an integer >= 1")
         return np.union1d(np.arange(0, self.steps + 1, self.every), np.arange(min(self.closely, self.steps) + 1))
 
     def build(self, engine: str = "auto") -> Any:
@@ -135,7 +147,7 @@ class Experiment:
     def from_toml(cls, path: str | os.PathLike) -> Experiment:
         """Read an experiment from a TOML file, with tables [setting] and [optimizer]."""
         try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text()))
+            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is no TOML file: {error}") from None
 
@@ -144,7 +156,7 @@ class Experiment:
         tables, lines = [], []
         for key, value in self.to_dict().items():
             if isinstance(value, dict):
-                tables.append(f"\n[{key}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in value.items()))
+                tables.append(f"\n[{key}]\n" + "".join(f"{_toml(k)} = {_toml(v)}\n" for k, v in value.items()))
             elif value is not None:
                 lines.append(f"{key} = {_toml(value)}\n")
         return "".join(lines) + "".join(tables)
@@ -153,10 +165,12 @@ class Experiment:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float, np.number)):
+    if isinstance(value, np.generic):
+        return _toml(value.item())
+    if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, str):
-        return json.dumps(value)  # a JSON string is a TOML basic string
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON string, but for DEL, is a TOML basic string
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     raise ValueError(f"{value!r} cannot be written as TOML")

@@ -298,6 +298,8 @@ def from_description(description: Mapping[str, Any]) -> Any:
     for key in fields:
         if key not in valid:
             raise ValueError(unknown_name(f"{name} field", key, valid))
+    if "lr" not in fields:
+        raise ValueError(f"the optimizer {name} lacks lr, its learning rate")
     if isinstance(fields.get("lr"), list):
         fields["lr"] = np.asarray(fields["lr"])
     return OPTIMIZERS[name](**fields)

@@ -20,15 +20,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoLocator, MaxNLocator
+from matplotlib.ticker import AutoLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from .claims import Inconclusive, Verdict
 
 __all__ = [
-    "COLOURS", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "measured", "new_axes", "new_figure", "note",
-    "panel", "predicted", "save", "some", "stage_bands", "theory",
+    "COLOURS", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "log_axis", "measured", "new_axes",
+    "new_figure", "note", "panel", "predicted", "save", "some", "stage_bands", "theory",
 ]
 
 COLOURS = {
@@ -148,16 +149,19 @@ def panel(ax: Axes | None, title: str, verdicts: Iterable[Verdict] = (), *, lege
 
 
 def frame(ax: Axes) -> None:
-    """Give axes the house style: no upper and right spine, small ticks."""
+    """Give axes the house style: no upper and right spine, small ticks, few of them."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=TICK, length=3)
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "linear" and abs(high - low) < 1e-14:
+        ax.set_ylim(-1.0, 1.0)  # all zero: autoscaling would show rounding errors
     for axis, most in ((ax.xaxis, 6), (ax.yaxis, 8)):
         if type(axis.get_major_locator()) is AutoLocator:
             axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
-    ax.xaxis.label.set_size(LABEL)
-    ax.yaxis.label.set_size(LABEL)
+    ax.xaxis.label.set_fontsize(LABEL)
+    ax.yaxis.label.set_fontsize(LABEL)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.get_offset_text().set_size(TICK)
+        axis.get_offset_text().set_fontsize(TICK)
 
 
 def _title(ax: Axes, text: str, verdicts: Sequence[Verdict]) -> None:
@@ -183,6 +187,24 @@ def legend(ax: Axes, columns: int = 2) -> None:
         )
 
 
+def log_axis(ax: Axes, which: str = "y", *, decades: int = 1) -> None:
+    """Make the x or y axis logarithmic, wide enough for its ticks to be powers of ten.
+
+    Parameters
+    ----------
+    ax : Axes
+    which : {"x", "y"}
+    decades : int
+        Where the view spans fewer, it is widened to whole powers of ten.
+    """
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_view_interval()
+    if high < low * 10.0**decades:
+        ax.set(**{f"{which}lim": (10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))})
+
+
 def note(ax: Axes, text: str) -> None:
     """Say in the middle of empty axes why they are empty."""
     ax.text(0.5, 0.5, fill(text, 36), transform=ax.transAxes, ha="center", va="center", fontsize=LABEL, color=COLOURS["grey"])
@@ -198,7 +220,9 @@ def some(total: int, most: int) -> NDArray:
 
 
 def line(ax: Axes, t: ArrayLike, y: ArrayLike, colour: str, label: str = "", **style: Any) -> Any:
-    """Draw a simulated quantity: solid."""
+    """Draw a simulated quantity: solid; a dot where there is one point only."""
+    if np.size(t) == 1:
+        style = {"marker": "o", "markersize": 4, **style}
     return ax.plot(t, y, color=colour, label=label or None, **{"linewidth": 1.6, "zorder": 3, **style})[0]
 
 
@@ -298,7 +322,7 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
             ax.axvline(end, color="#B9C2CC", linewidth=0.6, zorder=0.5)
         middle, half = width * (0.5 * (first + end) - since) / (until - since), 0.17 * SMALL * len(name)  # in points
         if label and middle - half > free:
-            free = middle + half + 1.0
+            free = middle + half + 2.5  # closer than that, I and II read as III
             ax.annotate(
                 name, (0.5 * (first + end), 1), (0, 1.5), xycoords=across, textcoords="offset points", fontsize=SMALL,
                 color=COLOURS["grey"], ha="center", va="bottom", annotation_clip=False, gid="stage",
@@ -308,7 +332,9 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def save(figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png", "svg"), *, dpi: float = 120) -> list[Path]:
+def save(
+    figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png", "svg"), *, dpi: float = 120, small: bool = False
+) -> list[Path]:
     """Write a figure to ``stem.png`` and ``stem.svg``; the same figure gives the same bytes.
 
     Parameters
@@ -319,7 +345,10 @@ def save(figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png
     formats : sequence of str
         Any that matplotlib writes.
     dpi : float
-        Resolution of PNG and of the rasterised parts of SVG.
+        Resolution of PNG; the rasterised thin lines of vector formats have three quarters of it.
+
+    small : bool
+        Reduce a PNG to 256 colours: it looks the same and takes a fifth of the space. For pages and repositories.
 
     Returns
     -------
@@ -331,6 +360,10 @@ def save(figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png
         path = Path(f"{os.fspath(stem)}.{suffix}")
         metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(suffix, {})
         with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
-            figure.savefig(path, dpi=dpi, metadata=metadata)
+            figure.savefig(path, dpi=dpi if suffix == "png" else 0.75 * dpi, metadata=metadata)
+        if suffix == "png" and small:
+            with Image.open(path) as image:
+                reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # the only method that keeps the palette's colours
+            reduced.save(path, optimize=True)
         paths.append(path)
     return paths

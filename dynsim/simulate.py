@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,10 +142,13 @@ class _Recorder:
                 "available: record fewer steps (every=10), fewer quantities (record=['train_loss']) or run fewer replicates"
             )
         self.buffers = {name: np.empty((len(at),) + self.lead + shape) for name, shape in shapes.items()}
+        self._columns = [(self.buffers[name], o.of) for name, o in self.observables.items()]
 
     def write(self, row: int, state: State, part: Any) -> None:
-        for name, observable in self.observables.items():
-            self.buffers[name][row, part] = observable.of(state.views, state.cache)
+        """Record the present state of one chunk of replicates."""
+        views, cache = state.views, state.cache
+        for buffer, of in self._columns:
+            buffer[row, part] = of(views, cache)
 
     def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]]]:
         arrays, dims = {}, {}
@@ -292,11 +295,10 @@ def _ctrl_c_between_steps() -> Iterator[list[int]]:
 
 
 def _part_of_start(start: Any, part: Any) -> Any:
+    """Return the start (parameters, a run to go on with, or None) cut to this chunk of replicates."""
     if start is None or part is ...:
         return start
     if isinstance(start, Trajectory):
-        from dataclasses import replace
-
         return replace(
             start, final=start.final[part], optimizer_state={k: a[part] for k, a in start.optimizer_state.items()},
             underflow_at=start.underflow_at[part],
@@ -306,8 +308,6 @@ def _part_of_start(start: Any, part: Any) -> Any:
 
 def _part_of_rule(optimizer: Any, part: Any, lead: tuple[int, ...]) -> Any:
     """Return the rule with its rates cut to this chunk of replicates."""
-    from dataclasses import replace
-
     lr = optimizer.lr
     if part is ... or np.ndim(lr) == 0 and not callable(lr):
         return optimizer

@@ -40,11 +40,11 @@ def planned_files(system: str, which: str = "main") -> list[str]:
 
 def write_summary(folder: RunFolder, summary: Summary, experiment: Experiment | None = None) -> None:
     """Write report, stage table and experiment beside the trajectory of a run."""
-    if experiment is not None:
-        folder.write_text("experiment.toml", experiment.to_toml())
     folder.write_text("report.json", summary.report.to_json() + "\n")
     if summary.stages is not None:
         folder.write_text("stages.csv", summary.stages.to_csv())
+    if experiment is not None:
+        folder.write_text("experiment.toml", experiment.to_toml())
 
 
 def write_trajectory(folder: RunFolder, run: Trajectory) -> None:
@@ -52,23 +52,26 @@ def write_trajectory(folder: RunFolder, run: Trajectory) -> None:
     folder.write("trajectory.npz", run.save)
 
 
-def write_figures(folder: RunFolder, run: Trajectory, names: Iterable[str], progress: Progress | None = None) -> list[str]:
+def write_figures(
+    folder: RunFolder, run: Trajectory, names: Iterable[str], progress: Progress | None = None
+) -> tuple[list[str], list[str]]:
     """Draw figures of a run into its folder, as PNG and SVG.
 
     A figure that fails takes none of the others with it.
 
     Returns
     -------
-    list of str
-        One sentence a figure that was not drawn.
+    skipped, failed : list of str
+        One sentence a figure that the run has no data for, and a figure that went wrong.
     """
     names = tuple(names)
+    skipped: list[str] = []
+    failed: list[str] = []
     if not names:
-        return []
+        return skipped, failed
     from matplotlib import rc_context
 
     figures: Mapping[str, Callable[[Trajectory], Any]] = hook(system_module(run.provenance["system"]), "FIGURES", "figures")
-    missed = []
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names))
@@ -78,12 +81,12 @@ def write_figures(folder: RunFolder, run: Trajectory, names: Iterable[str], prog
                 for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
                     folder.write(f"figures/{name}.{kind}", _saver(figure, kind, options))
         except Inconclusive as reason:
-            missed.append(f"figure {name}: {reason}")
+            skipped.append(f"figure {name} not drawn: {reason}")
         except Exception as error:  # whatever goes wrong in a picture, the numbers are on disk and the next one is drawn
-            missed.append(f"figure {name} failed: {type(error).__name__}: {error}")
+            failed.append(f"figure {name} failed: {type(error).__name__}: {error}")
     if progress is not None:
         progress(len(names), len(names))
-    return missed
+    return skipped, failed
 
 
 def _saver(figure: Any, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:

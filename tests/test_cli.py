@@ -11,7 +11,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from dynsim import SignGD, __version__, check, load, simulate
+from dynsim import SignGD, __version__, check, load, simulate, writing
 from dynsim.claims import Inconclusive
 from dynsim.cli import main
 from dynsim.runfolder import MANIFEST
@@ -127,6 +127,7 @@ def test_check_without_a_folder_simulates_and_writes_nothing(dynsim, tmp_path, m
     (tmp_path / "signal_noise").mkdir()  # a folder of the system's name changes nothing
     assert dynsim("check", *TINY)[0] == 0
     dynsim("run", *TINY, "--out", "signal_noise", "--quiet", "--figures", "none")
+    assert dynsim("check", *TINY, "--out", "written", "--figures", "none")[0] == 0 and found(tmp_path / "written") == {MANIFEST, *DATA}
     assert "simulated in" in dynsim("check", *TINY)[1] and "simulated in" not in dynsim("check", "signal_noise")[1]
 
 
@@ -261,8 +262,23 @@ def test_a_figure_that_fails_costs_nothing_else(dynsim, tmp_path, monkeypatch):
 
     fake_figures(monkeypatch, broken=broken, good=picture, missing=missing)
     status, out, err = dynsim("run", *TINY, "--out", tmp_path / "run", "--figures", "all")
-    assert status == 3 and "figure broken failed: RuntimeError: no ink" in err and "figure missing: ties not recorded" in err
+    assert status == 3 and "figure broken failed: RuntimeError: no ink" in err and "figure missing not drawn: ties not recorded" in out
     assert found(tmp_path / "run") == {MANIFEST, *DATA, "figures/good.png", "figures/good.svg"}
+
+
+def test_a_figure_without_data_is_no_failure(dynsim, tmp_path, monkeypatch):
+    def missing(run):
+        raise Inconclusive("ties not recorded")
+
+    fake_figures(monkeypatch, missing=missing)
+    assert dynsim("run", *TINY, "--out", tmp_path / "run", "--quiet") == (0, "", "")
+
+
+def test_the_real_figures_are_drawn(dynsim, tmp_path):
+    assert dynsim("run", *TINY, "--out", tmp_path / "run", "--figures", "all", "--quiet") == (0, "", "")
+    names = {p.stem for p in (tmp_path / "run" / "figures").glob("*.svg")}
+    assert {p.stem for p in (tmp_path / "run" / "figures").glob("*.png")} == names == set(writing.figure_names("signal_noise", "all"))
+    assert 0 < len(writing.figure_names("signal_noise", "main")) <= 3  # nobody wants twelve figures from a first command
 
 
 def test_a_full_disk_costs_nothing_else(dynsim, tmp_path, monkeypatch, no_figures):
@@ -396,7 +412,8 @@ def test_damaged_and_foreign_trajectories(dynsim, tmp_path):
         assert (status, out) == (2, "") and re.search("damaged|no dynsim trajectory", err) and err.count("\n") == 1
     assert dynsim("check", tmp_path / "good.npz")[0] == 0
     assert "no trajectory.npz" in dynsim("check", tmp_path)[2]
-    assert "does not go with a saved run" in dynsim("check", tmp_path / "good.npz", "--steps", 3)[2]
+    for option in (["--steps", 3], ["--set", "n=3"], ["--out", tmp_path / "run"]):
+        assert f"{option[0]} does not go with a saved run" in dynsim("check", tmp_path / "good.npz", *option)[2]
 
 
 def test_runs_that_cannot_be_judged_as_one(dynsim, tmp_path):

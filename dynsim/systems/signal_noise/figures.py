@@ -19,9 +19,10 @@ from .panels import (
     SIGNAL,
     TEST,
     TRAIN,
-    by_sign,
+    draw_noise,
+    draw_signals,
+    draw_softmax,
     early_end,
-    finite,
     known_stages,
     plot_agreement,
     plot_alignment,
@@ -141,7 +142,8 @@ def figure3(run: Trajectory, *, fig: Figure | None = None) -> Figure:
     plot_signals(run, ax=ax[2], letter="c")
     plot_softmax(run, ax=ax[3], letter="d")
     r = reading(run)
-    plot_softmax(run, ax=ax[4], log=True, until=2.0 * r.T_key if r.is_signgd and r.T_key > 0 else None, letter="d′")
+    decay = max(2.0 * r.T_key, float(r.at[min(5, len(r.at) - 1)])) if r.is_signgd and np.isfinite(r.T_key) else None
+    plot_softmax(run, ax=ax[4], log=True, until=decay, letter="d′")
     plot_agreement(run, ax=ax[5], letter="e")
     return fig
 
@@ -236,44 +238,21 @@ def _strip_value(ax: Axes, r: Reading, rows: NDArray) -> None:
     line(ax, r.at[rows], r["mean_value_signal"][rows], SIGNAL, "signal $A$")
 
 
-def _strip_noise(name: str) -> _Strip:
-    def draw(ax: Axes, r: Reading, rows: NDArray) -> None:
-        sign, against, x = np.sign(r[name][r.row(r.classify_at)]), r.against, finite(r[name][rows])
-        for group, which, deep, light in by_sign(sign):
-            bundle(ax, r.at[rows], x[:, group & ~against], deep, f"{which}, with its row")
-            bundle(ax, r.at[rows], x[:, group & against], light, f"{which}, against")
-
-    return draw
-
-
-def _strip_signals(ax: Axes, r: Reading, rows: NDArray) -> None:
-    q, k = r["query_signal"], r["key_signal"]
-    sign = np.sign(q[r.row(r.classify_at)])
-    for group, which, deep, light in by_sign(sign):
-        bundle(ax, r.at[rows], finite(q[rows][:, group]), deep, f"query, {which} rows", width=2.6)
-        bundle(ax, r.at[rows], finite(k[rows][:, group]), light, f"key, {which} rows", width=1.2)
-
-
-def _strip_softmax(ax: Axes, r: Reading, rows: NDArray) -> None:
-    bundle(ax, r.at[rows], r["softmax_21"][rows], NOISE, "$s_{21}$, noise token")
-    bundle(ax, r.at[rows], r["softmax_11"][rows], SIGNAL, "$s_{11}$, signal token")
-
-
 def _strip_loss(ax: Axes, r: Reading, rows: NDArray) -> None:
     train = r["train_loss"][rows]
     line(ax, r.at[rows], np.where(train > 0, train, np.nan), TRAIN, "training loss")
     if "test_loss" in r.run:
         line(ax, r.run.steps("test_loss"), r.run["test_loss"], TEST, "test loss")
     if np.any(train > 0):
-        ax.set_yscale("log")
+        plotting.log_axis(ax)
 
 
 _STRIPS: tuple[tuple[str, str, _Strip], ...] = (
     ("Mean value", "$B_i$, $A$", _strip_value),
-    ("Key noise", f"${OBSERVABLES['key_noise'].symbol}$", _strip_noise("key_noise")),
-    ("Query noise", f"${OBSERVABLES['query_noise'].symbol}$", _strip_noise("query_noise")),
-    ("Query and key signal", r"$\langle w_{\cdot,r}, \mu\rangle$", _strip_signals),
-    ("Softmax outputs on the signal token", "$s_{i,11}$, $s_{i,21}$", _strip_softmax),
+    ("Key noise", f"${OBSERVABLES['key_noise'].symbol}$", lambda ax, r, rows: draw_noise(ax, r, "key_noise", rows)),
+    ("Query noise", f"${OBSERVABLES['query_noise'].symbol}$", lambda ax, r, rows: draw_noise(ax, r, "query_noise", rows)),
+    ("Query and key signal", r"$\langle w_{\cdot,r}, \mu\rangle$", draw_signals),
+    ("Softmax outputs on the signal token", "$s_{i,11}$, $s_{i,21}$", draw_softmax),
     ("Loss", "$L$ (log)", _strip_loss),
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ... import plotting
@@ -116,6 +117,7 @@ def time_frame(ax: Axes, run: Trajectory, until: float, ylabel: str, *, xlabel: 
         bands = [(s.number, s.first, np.inf if s.end is None else s.end) for s in table.stages if s.first is not None]
         stage_bands(ax, bands, since=since, until=until, label=stage_names)
     ax.set_xlim(since, until)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=True))
     ax.set_ylabel(ylabel)
     if xlabel:
         ax.set_xlabel(STEP)
@@ -134,9 +136,37 @@ def finite(x: NDArray) -> NDArray:
     return np.where(np.isfinite(x), x, np.nan)
 
 
-def by_sign(sign: NDArray) -> tuple[tuple[NDArray, str, str, str], ...]:
+def _by_sign(sign: NDArray) -> tuple[tuple[NDArray, str, str, str], ...]:
     """Two groups by sign, with their name, deep and light colour."""
     return (sign > 0, "positive", POSITIVE, POSITIVE_OPPOSED), (sign < 0, "negative", NEGATIVE, NEGATIVE_OPPOSED)
+
+
+def draw_noise(ax: Axes, r: Reading, name: str, rows: NDArray) -> None:
+    """Draw key or query noise by its sign when signs are classified, with and against its row's query signal."""
+    t, x = r.at[rows], finite(r[name][rows])
+    sign, against = np.sign(r[name][r.row(r.classify_at)]), r.against
+    for group, which, deep, light in _by_sign(sign):
+        bundle(ax, t, x[:, group & ~against], deep, f"{which}, with its row")
+        bundle(ax, t, x[:, group & against], light, f"{which}, against")
+    if (sign == 0).any():
+        bundle(ax, t, x[:, sign == 0], COLOURS["grey"], "zero")
+
+
+def draw_signals(ax: Axes, r: Reading, rows: NDArray) -> None:
+    """Draw query and key signal of the rows by the sign of their query signal when signs are classified."""
+    t, q, k = r.at[rows], finite(r["query_signal"][rows]), finite(r["key_signal"][rows])
+    sign = np.sign(r["query_signal"][r.row(r.classify_at)])
+    for group, which, deep, light in _by_sign(sign):
+        bundle(ax, t, q[:, group], deep, f"query, {which} rows", width=2.6)  # the key signal of the other rows lies on top of it
+        bundle(ax, t, k[:, group], light, f"key, {which} rows", width=1.2)
+    if (sign == 0).any():
+        bundle(ax, t, q[:, sign == 0], COLOURS["grey"], "query, zero")
+
+
+def draw_softmax(ax: Axes, r: Reading, rows: NDArray) -> None:
+    """Draw both softmax outputs."""
+    for name, colour, label in (("softmax_21", NOISE, "$s_{21}$, noise token"), ("softmax_11", SIGNAL, "$s_{11}$, signal token")):
+        bundle(ax, r.at[rows], r[name][rows], colour, label)
 
 
 # The theory's curves, as the claims value_signal_linear, value_noise_linear and lemma_4_5_logit_slope state them.
@@ -265,16 +295,10 @@ def plot_signals(run: Trajectory, *, ax: Axes | None = None, until: float | None
     r = single(run)
     verdicts = _verdicts(run, "lemma_4_4_query_vote", "lemma_4_4_key_vote")
     with plotting.panel(ax, _title(letter, "Query signal follows the vote, key opposes"), verdicts) as ax:
-        q, k = r["query_signal"], r["key_signal"]
-        t_c = r.classify_at
-        sign = np.sign(q[r.row(t_c)])
         rows, until = view(r, until)
-        t = r.at[rows]
-        for group, which, deep, light in by_sign(sign):
-            bundle(ax, t, finite(q[rows][:, group]), deep, f"query, {which} rows", width=2.6)
-            bundle(ax, t, finite(k[rows][:, group]), light, f"key, {which} rows", width=1.2)
+        draw_signals(ax, r, rows)
         ax.axhline(0.0, color=COLOURS["grey"], linewidth=0.6, zorder=1.5)
-        chosen(ax, t_c, "rows classified at", until=until)
+        chosen(ax, r.classify_at, "rows classified at", until=until)
         time_frame(ax, run, until, r"query, key signal  $\langle w_{\cdot,r}, \mu\rangle$")
     return ax
 
@@ -305,9 +329,7 @@ def plot_softmax(
         s11, s21 = r["softmax_11"], r["softmax_21"]
         rows, until = view(r, until)
         t = r.at[rows]
-        for s, colour, label in ((s21, NOISE, "$s_{21}$, noise token"), (s11, SIGNAL, "$s_{11}$, signal token")):
-            drawn = np.where(s[rows] > 0, s[rows], np.nan) if log else s[rows]  # a logarithmic axis has no place for zero
-            bundle(ax, t, drawn, colour, label)
+        draw_softmax(ax, r, rows)
         if r.is_signgd:
             decay = t[t <= r.T_key]
             if len(decay) > 1:
@@ -316,7 +338,8 @@ def plot_softmax(
             if r.is_signgd:
                 predicted(ax, r.T_key, r"$T_\mathrm{key}$ predicted", until=until)
             measured(ax, _turn(r, "key_noise"), "key noise turns, measured", until=until)
-            ax.set_yscale("log")
+            plotting.log_axis(ax)
+            ax.set_ylim(top=min(ax.get_ylim()[1], 2.0))
         else:
             whole = until == r.at[-1]
             if r.is_signgd and (whole or r.T_attn <= until):
@@ -348,18 +371,13 @@ def plot_noise(run: Trajectory, name: str = "key_noise", *, ax: Axes | None = No
     claims = ("lemma_4_6_key_turn", "lemma_4_6_key_agrees") if key else ("lemma_4_7_query_turn", "lemma_4_7_query_agrees")
     title = f"{'Key' if key else 'Query'} noise against its row turns at {clock}"
     with plotting.panel(ax, _title(letter, title), _verdicts(run, *claims)) as ax:
-        t_c = r.classify_at
-        sign, against = np.sign(r[name][r.row(t_c)]), r.against
         rows, until = view(r, until)
-        t, x = r.at[rows], finite(r[name][rows])
-        for group, which, deep, light in by_sign(sign):
-            bundle(ax, t, x[:, group & ~against], deep, f"{which}, with its row")
-            bundle(ax, t, x[:, group & against], light, f"{which}, against")
+        draw_noise(ax, r, name, rows)
         ax.axhline(0.0, color=COLOURS["grey"], linewidth=0.6, zorder=1.5)
         if r.is_signgd:
             predicted(ax, r.T_key if key else 2.0 * r.T_key, f"{clock} predicted", until=until)
         measured(ax, _turn(r, name), "median turn, measured", until=until)
-        chosen(ax, t_c, "signs classified at", until=until)
+        chosen(ax, r.classify_at, "signs classified at", until=until)
         time_frame(ax, run, until, _label(name))
     return ax
 
@@ -419,7 +437,7 @@ def plot_train_loss(run: Trajectory, *, ax: Axes | None = None, until: float | N
         line(ax, t, np.where(loss[rows] > 0, loss[rows], np.nan), TRAIN, "training loss")
         measured(ax, _number(lambda: r.first(loss <= EPS)), f"loss $\\leq {EPS}$ at", until=until)
         if np.any(loss[rows] > 0):
-            ax.set_yscale("log")
+            plotting.log_axis(ax)
         time_frame(ax, run, until, "training loss  $L$ (log)")
     return ax
 
@@ -466,8 +484,8 @@ def _transitions(run: Trajectory) -> list[tuple[str, float, float, tuple[float, 
     for mark in table.marks:
         bounds = none
         if mark.name.startswith("train_loss") and r.is_signgd:
-            low, high = (_number(lambda x=x: r.first(x <= EPS)) for x in loss_bounds(r["mean_value_signal"], r["mean_value_noise"]))
-            bounds = (low, high)
+            low, high = (r.first(x <= EPS) for x in loss_bounds(r["mean_value_signal"], r["mean_value_noise"]))
+            bounds = (np.nan if low is None else float(low), np.nan if high is None else float(high))
         name = mark.name.replace("softmax_11", "$s_{11}$").replace("train_loss <=", r"training loss $\leq$")
         found.append((name, mark.measured, mark.predicted, bounds))
     order = (0, 1, 2, 4, 5, 6, 7, 3)  # Stage IV ends last
@@ -518,8 +536,8 @@ def plot_clock(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
         ax.set_ylim(len(rows) - 0.5, -0.5)
         least = min(shown)
         if least > 0:
-            ax.set_xscale("log")
             ax.set_xlim(0.6 * least, 1.6 * last)
+            plotting.log_axis(ax, "x", decades=2)
         else:
             ax.set_xscale("symlog", linthresh=1.0)
             ax.set_xlim(-0.1, 1.6 * last)
@@ -543,7 +561,7 @@ def plot_turns(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
     with plotting.panel(ax, _title(letter, "When the pairs against their row turn"), verdicts) as ax:
         last = float(r.at[-1])
         turns = {name: r.turns(name) for name in ("key_noise", "query_noise")}
-        latest = max((float(turn[turn < last].max(initial=0.0)) for turn in turns.values()))
+        latest = max(float(turn[turn < last].max(initial=0.0)) for turn in turns.values())
         if latest == 0.0:
             raise Inconclusive(f"no pair has turned within the horizon of {last:.0f} steps")
         until = min(last, 1.25 * max(latest, 2.0 * r.T_key if r.is_signgd else 0.0))
@@ -551,7 +569,10 @@ def plot_turns(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
         for (name, turn), colour in zip(turns.items(), (KEY, QUERY), strict=True):
             turned = turn[turn < last]
             label = f"{name.replace('_', ' ')} ({len(turned)} of {len(turn)} turned)"
-            ax.hist(turned, bins=bins, histtype="stepfilled", color=(colour, 0.35), edgecolor=colour, linewidth=1.0, label=label, zorder=3)
+            ax.hist(
+                turned, bins=bins.tolist(), histtype="stepfilled", color=(colour, 0.35), edgecolor=colour, linewidth=1.0, label=label,
+                zorder=3,
+            )
         if r.is_signgd:
             predicted(ax, r.T_key, r"$T_\mathrm{key}$ predicted", until=until)
             predicted(ax, 2.0 * r.T_key, r"$2\,T_\mathrm{key}$ predicted", until=until)

@@ -6,12 +6,12 @@ All are derived here (docs/derivations/signal_noise.md, section 4) for SignGD on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from .data import Setting
 
@@ -40,8 +40,8 @@ def minority(n: int) -> float:
     >>> round(minority(1), 3), round(minority(3), 3)
     (0.0, 0.25)
     """
-    k = np.arange(n + 1)
-    return float((binom.pmf(k, n, 0.5) * np.minimum(k, n - k)).sum() / n)
+    nu = n // 2 + 1
+    return 0.5 - nu * comb(n, nu) / 2**n / n  # De Moivre: E |k - n/2| = nu C(n, nu) / 2^n
 
 
 def attention_time(a: float, mu: float, m_k: int, n: int, lr: float, level: float = SMALL) -> float:
@@ -101,49 +101,30 @@ def regime(kappa: float, T_key: float, T_attn: float, sigma_0: float, lr: float)
     }
 
 
+def _number(means: str) -> Any:
+    return field(metadata={"means": means})
+
+
 @dataclass(frozen=True)
 class Predictions:
-    """Closed-form numbers for a setting and a learning rate; times in steps.
+    """Closed-form numbers for a setting and a learning rate; times in steps. `str` explains each."""
 
-    Attributes
-    ----------
-    snr : float
-        Signal-to-noise ratio |mu| / (sigma_p sqrt(s)).
-    a : float
-        Typical l1 norm of a noise token, sigma_p s sqrt(2/pi).
-    kappa : float
-        Initial key noise counted in steps, sigma_0 sigma_p sqrt(s) / (lr a).
-    shared : float
-        Expected number of coordinates in two or more supports.
-    T_stage_one : float
-        Typical end of Stage I: the largest of n Gaussian gaps over its closing speed.
-    T_key, T_query : float
-        Turns of key noise and of query noise against the majority, T_query = 2 T_key.
-    T_agree : float
-        When a typical turned query noise has come back to zero, 4 T_key.
-    T_attn : float
-        Mean softmax output of the signal on itself below 0.1.
-    T_loss_low, T_loss_high : float
-        Bounds of the step at which the training loss falls below 0.01.
-    conditions : tuple of Condition
-    """
-
-    lr: float
-    snr: float
-    a: float
-    kappa: float
-    shared: float
-    T_stage_one: float
-    T_key: float
-    T_query: float
-    T_agree: float
-    T_attn: float
-    T_loss_low: float
-    T_loss_high: float
-    conditions: tuple[Condition, ...]
+    lr: float = _number("learning rate eta")
+    snr: float = _number("signal-to-noise ratio |mu| / (sigma_p sqrt(s))")
+    a: float = _number("typical l1 norm of a noise token, sigma_p s sqrt(2/pi)")
+    kappa: float = _number("initial noise counted in steps, sigma_0 sigma_p sqrt(s) / (lr a)")
+    shared: float = _number("expected number of coordinates in two or more supports")
+    T_stage_one: float = _number("typical end of Stage I: the largest of n Gaussian gaps over its closing speed")
+    T_key: float = _number("key noise against its row's majority turns")
+    T_query: float = _number("query noise turns, 2 T_key")
+    T_agree: float = _number("a typical turned query noise is back at zero, 4 T_key")
+    T_attn: float = _number(f"mean softmax output of the signal on itself falls below {SMALL}")
+    T_loss_low: float = _number(f"training loss falls below {EPS} no earlier")
+    T_loss_high: float = _number(f"training loss falls below {EPS} no later")
+    conditions: tuple[Condition, ...] = ()
 
     def __str__(self) -> str:
-        numbers = (f"  {f.name:12s} {getattr(self, f.name):.6g}" for f in fields(self) if f.name != "conditions")
+        numbers = (f"  {f.name:12s} {getattr(self, f.name):<10.6g} {f.metadata['means']}" for f in fields(self) if f.metadata)
         return "\n".join(["predictions (derived here; times in steps)", *numbers, "conditions", *(f"  {c}" for c in self.conditions)])
 
 
