@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from .experiment import Experiment
 from .naming import unknown_name
-from .optimizers import OPTIMIZERS, as_optimizer, describe
+from .optimizers import OPTIMIZERS, describe
 from .summary import rule_text
 from .systems import SYSTEMS, system_module
 
@@ -36,7 +35,7 @@ def experiment_options(parser: argparse.ArgumentParser) -> None:
     setting_options(parser)
     parser.add_argument("--steps", type=_whole, help="updates to make")
     parser.add_argument("--seed", type=_whole, help="seed of data, weights and test data")
-    parser.add_argument("--record", metavar="NAME,...", action="append", help="quantities to record; may be repeated")
+    parser.add_argument("--record", metavar="NAME[:EVERY],...", action="append", help="quantities to record, each at every step that is recorded or at multiples of EVERY; may be repeated")
     parser.add_argument("--every", type=_whole, help="record every so many steps")
     parser.add_argument("--closely", type=_whole, help="record each of the first steps besides")
     parser.add_argument(
@@ -143,18 +142,20 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
         if getattr(args, name, None) is not None:
             changed = changed.replace(**{name: getattr(args, name)})
     if getattr(args, "record", None) is not None:
-        names = [name.strip() for text in args.record for name in text.split(",")]
-        changed = changed.replace(record=tuple(dict.fromkeys(filter(None, names))))
-    return _said_to_be_changed(start, _validated(changed), title), title
+        changed = changed.replace(record=_record([part.strip() for text in args.record for part in text.split(",") if part.strip()]))
+    return _said_to_be_changed(start, changed, title), title
 
 
-def _validated(experiment: Experiment) -> Experiment:
-    for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0)):
-        value = getattr(experiment, name)
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low:
-            raise ValueError(f"{name}={value!r} must be an integer >= {low}")
-    as_optimizer(experiment.optimizer)
-    return experiment
+def _record(parts: Sequence[str]) -> dict[str, int] | tuple[str, ...]:
+    """Read NAME or NAME:EVERY."""
+    record = {}
+    for part in parts:
+        name, _, every = part.partition(":")
+        try:
+            record[name] = int(every) if every else 1
+        except ValueError:
+            raise ValueError(f"--record {part}: {every!r} must be an integer >= 1, as in --record train_loss,test_loss:50") from None
+    return record if any(every != 1 for every in record.values()) else tuple(record)
 
 
 def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> Experiment:

@@ -40,8 +40,8 @@ class Experiment:
     optimizer : Optimizer
     steps : int
     seed : int
-    record : tuple of str or None
-        Recorded quantities; None for the system's default ones.
+    record : tuple of str, mapping of str to int, or None
+        Recorded quantities; a mapping gives each a spacing of its own; None for the system's default ones.
     every : int
         Record every so many steps.
     closely : int
@@ -59,7 +59,7 @@ class Experiment:
     optimizer: Any
     steps: int
     seed: int = 0
-    record: tuple[str, ...] | None = None
+    record: tuple[str, ...] | Mapping[str, int] | None = None
     every: int = 1
     closely: int = 0
     origin: Literal["quoted", "derived", "reconstructed"] = "derived"
@@ -122,7 +122,8 @@ class Experiment:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["setting"] = self.setting.to_dict()
         plain["optimizer"] = describe(self.optimizer)
-        plain["record"] = None if self.record is None else list(self.record)
+        if self.record is not None:
+            plain["record"] = dict(self.record) if isinstance(self.record, Mapping) else list(self.record)
         plain["options"] = dict(self.options)
         return plain
 
@@ -139,7 +140,7 @@ class Experiment:
         plain = dict(values)
         plain["setting"] = system_module(plain["system"]).Setting.from_dict(plain["setting"])
         plain["optimizer"] = from_description(plain["optimizer"])
-        if plain.get("record") is not None:
+        if isinstance(plain.get("record"), list):
             plain["record"] = tuple(plain["record"])
         return cls(**plain)
 

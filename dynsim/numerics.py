@@ -25,7 +25,10 @@ def softplus(z: NDArray) -> NDArray:
     >>> softplus(np.array([-800.0, 0.0, 80.0])).round(6)
     array([ 0.      ,  0.693147, 80.      ])
     """
-    below, above = _split(np.asarray(z))
+    z = np.asarray(z)
+    if z.dtype.kind != "c":
+        return np.logaddexp(0.0, z)
+    below, above = _split(z)
     return above + np.log1p(np.exp(below - above))
 
 

@@ -85,19 +85,17 @@ def _stride(lr: Rate, step: int, scale: NDArray | float, of: NDArray) -> NDArray
 _SIGN_BIT = np.int64(-(2**63))
 
 
-def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, move: NDArray, moving: NDArray) -> None:
-    """Subtract stride * sgn(direction), sgn(0) = 0; `move` (float) and `moving` (bool) are buffers.
+def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, moving: NDArray) -> None:
+    """Subtract stride * sgn(direction), sgn(0) = 0, for stride >= 0; `direction` is overwritten, `moving` (bool) is a buffer.
 
     The sign bit of the direction is joined to the stride by two integer operations: `np.sign` branches on
     every entry, which costs most where signs are fresh, and `np.copysign` takes one entry at a time.
     """
-    bits = move.view(np.int64)
-    np.bitwise_and(direction.view(np.int64), _SIGN_BIT, out=bits)
+    all_move = np.not_equal(direction, 0.0, out=moving).all()
+    bits = direction.view(np.int64)
+    np.bitwise_and(bits, _SIGN_BIT, out=bits)
     np.bitwise_or(bits, stride.view(np.int64), out=bits)
-    if np.not_equal(direction, 0.0, out=moving).all():
-        np.subtract(params, move, out=params)
-    else:
-        np.subtract(params, move, out=params, where=moving)
+    np.subtract(params, direction, out=params, where=True if all_move else moving)
 
 
 @dataclass(frozen=True)
@@ -176,14 +174,14 @@ class SignGD:
         """Move `params` in place."""
         if "_stride" not in state or callable(self.lr):
             state["_stride"] = _stride(self.lr, step, scale, params)
-            state["_move"], state["_moving"] = np.empty_like(params), np.empty(params.shape, dtype=bool)
-        direction = grad
+            state["_moving"] = np.empty(params.shape, dtype=bool)
         if self.momentum:
-            direction = state["mean"]
-            direction *= self.momentum
+            mean = state["mean"]
+            mean *= self.momentum
             grad *= 1.0 - self.momentum
-            direction += grad
-        _move_by_sign(params, direction, state["_stride"], state["_move"], state["_moving"])
+            mean += grad
+            np.copyto(grad, mean)
+        _move_by_sign(params, grad, state["_stride"], state["_moving"])
 
 
 @dataclass(frozen=True)

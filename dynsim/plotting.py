@@ -132,9 +132,9 @@ def panel(ax: Axes | None, title: str, verdicts: Iterable[Verdict] = (), *, lege
     >>> from dynsim.claims import Inconclusive
     >>> with panel(None, "a parabola") as ax:
     ...     handle = line(ax, [0, 1, 2], [0, 1, 4], COLOURS["blue"], "simulation")
-    ...     raise Inconclusive("train_loss not recorded: add it to record=")
+    ...     raise Inconclusive("train_loss not recorded")
     >>> [text.get_text() for text in ax.texts]
-    ['train_loss not recorded: add it to\nrecord=']
+    ['train_loss not recorded']
     """
     ax = new_axes() if ax is None else ax
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._version import __version__
-from .naming import unknown_name
 from .optimizers import as_optimizer, describe
 from .progress import Progress, as_progress
+from .recording import Record, Recorder, recorded_steps
 from .system import System, require_exact
 from .trajectory import Trajectory
 
-__all__ = ["Interrupted", "State", "available_memory", "iterate", "simulate"]
+__all__ = ["Interrupted", "State", "iterate", "simulate"]
 
 CHUNK = 16
 """Replicates that run through all their steps together: few enough to stay in the processor's cache."""
@@ -121,72 +120,12 @@ def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | Non
         state.cache = forward(views)
 
 
-class _Recorder:
-    """Preallocated arrays for the chosen quantities at the chosen steps."""
-
-    def __init__(self, system: System, names: Sequence[str], at: NDArray, limit: float | None) -> None:
-        self.at, self.rows = at, 0
-        self.observables = {name: system.observables[name] for name in names}
-        views = system.layout.views(np.ascontiguousarray(system.start))
-        self.lead = np.shape(system.start)[:-1]
-        probe_system = system.replicates(slice(0, 1)) if self.lead else system
-        probe_views = system.layout.views(np.ascontiguousarray(probe_system.start)) if self.lead else views
-        with np.errstate(all="ignore"):  # only the shapes matter here
-            cache = probe_system.forward(probe_views)
-            shapes = {name: np.shape(o.of(probe_views, cache))[len(self.lead):] for name, o in self.observables.items()}
-        needed = 8.0 * len(at) * int(np.prod(self.lead)) * sum(int(np.prod(shape)) for shape in shapes.values())
-        available = available_memory() if limit is None else float(limit)
-        if needed > available:
-            raise MemoryError(
-                f"recording {', '.join(names)} at {len(at)} steps needs {needed / 2**30:.2f} GiB and {available / 2**30:.2f} GiB are "
-                "available: record fewer steps (every=10), fewer quantities (record=['train_loss']) or run fewer replicates"
-            )
-        self.buffers = {name: np.empty((len(at),) + self.lead + shape) for name, shape in shapes.items()}
-        self._columns = [(self.buffers[name], o.of) for name, o in self.observables.items()]
-
-    def write(self, row: int, state: State, part: Any) -> None:
-        """Record the present state of one chunk of replicates."""
-        views, cache = state.views, state.cache
-        for buffer, of in self._columns:
-            buffer[row, part] = of(views, cache)
-
-    def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]]]:
-        arrays, dims = {}, {}
-        for name, observable in self.observables.items():
-            stored = self.buffers[name][:rows]
-            arrays[name] = np.swapaxes(stored, -1, -2) if observable.swap else stored
-            dims[name] = ("step",) + ("replicate",) * len(self.lead) + observable.dims
-        return arrays, dims
-
-
-def available_memory() -> float:
-    """Return 80 % of the free physical memory in bytes, or 4 GiB where the system does not tell."""
-    try:
-        return 0.8 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 4.0 * 2**30
-
-
-def _recorded_steps(steps: int, every: int, at: Sequence[int] | NDArray | None) -> NDArray:
-    if at is not None:
-        chosen = np.unique(np.asarray(at))
-        if chosen.size and (chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] > steps):
-            raise ValueError(f"at={at!r}: the steps to record must be integers in [0, {steps}]")
-    else:
-        if not isinstance(every, (int, np.integer)) or every < 1:
-            raise ValueError(f"every={every!r} must be an integer >= 1")
-        if 8.0 * (steps // every) > available_memory():
-            raise MemoryError(f"recording {steps // every + 1} steps does not fit into memory: record fewer steps (every={steps // 1000})")
-        chosen = np.arange(0, steps + 1, every)
-    return np.union1d(chosen, [0, steps]).astype(np.int64)
-
-
 def simulate(
     system: System,
     optimizer: Any,
     *,
     steps: int,
-    record: Sequence[str] | None = None,
+    record: Record = None,
     every: int = 1,
     at: Sequence[int] | NDArray | None = None,
     start: NDArray | Trajectory | None = None,
@@ -204,8 +143,9 @@ def simulate(
         For example ``SignGD(lr=5e-5)``.
     steps : int
         Updates to make, >= 0.
-    record : sequence of str, optional
-        Quantities by name; default those the system marks as default.
+    record : sequence of str or mapping of str to int, optional
+        Quantities by name; default those the system marks as default. A mapping gives each a spacing of its own,
+        ``{"train_loss": 1, "test_loss": 50}``: of the recorded steps, the multiples of it, the first and the last.
     every, at : int, sequence of int, optional
         Record every so many steps, or at these steps, counted from the start of this call. The first and the
         last step are always recorded. All memory is reserved before the run begins.
@@ -245,18 +185,13 @@ def simulate(
     require_exact(system, optimizer)
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
         raise ValueError(f"steps={steps!r} must be an integer >= 0")
-    names = [name for name, o in system.observables.items() if o.default] if record is None else list(record)
-    for name in names:
-        if name not in system.observables:
-            raise ValueError(unknown_name("recorded quantity", name, system.observables))
     lead = np.shape(system.start)[:-1]
     if len(lead) > 1:
         raise ValueError(f"start has {len(lead)} leading axes; replicates are one axis")
     given = start.final if isinstance(start, Trajectory) else start
     if given is not None and np.shape(given) != (*lead, system.layout.size):
         raise ValueError(f"start has shape {np.shape(given)}; it must have shape {(*lead, system.layout.size)} for this system")
-    rows = _recorded_steps(steps, every, at)
-    recorder = _Recorder(system, names, rows, max_bytes)
+    recorder = Recorder(system, record, recorded_steps(steps, every, at), max_bytes)
     origin = start.last_step if isinstance(start, Trajectory) else 0
     if isinstance(start, Trajectory) and start.status == "interrupted" and len(np.unique(start.ended_at)) > 1:
         raise ValueError("start was interrupted when its replicates were at different steps, so it cannot be gone on with: run it again")
@@ -265,13 +200,14 @@ def simulate(
         run.final[...] = given
     meter = as_progress(progress)
     chunks = [slice(i, min(i + CHUNK, lead[0])) for i in range(0, lead[0], CHUNK)] if lead else [...]
-    try:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), _ctrl_c_between_steps() as run.pressed:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), _ctrl_c_between_steps() as run.pressed:
+        try:
             for number, part in enumerate(chunks):
                 run.advance(part, _part_of_start(start, part), _part_of_rule(optimizer, part, lead), stop, meter, number, len(chunks))
-    except KeyboardInterrupt:
-        raise Interrupted(run.trajectory("interrupted")) from None
-    return run.trajectory()
+        except KeyboardInterrupt:
+            run.pressed.clear()  # one more Ctrl-C while the record is put together must not lose it
+            raise Interrupted(run.trajectory("interrupted")) from None
+        return run.trajectory()
 
 
 @contextmanager
@@ -321,7 +257,7 @@ def _part_of_rule(optimizer: Any, part: Any, lead: tuple[int, ...]) -> Any:
 class _Run:
     """The bookkeeping of one `simulate`: where each replicate is and how it ended."""
 
-    def __init__(self, recorder: _Recorder, system: System, optimizer: Any, steps: int, origin: int, lead: tuple[int, ...]) -> None:
+    def __init__(self, recorder: Recorder, system: System, optimizer: Any, steps: int, origin: int, lead: tuple[int, ...]) -> None:
         self.recorder, self.system, self.optimizer = recorder, system, optimizer
         self.steps, self.origin, self.lead = steps, origin, lead
         self.ended_at = np.full(lead, -1)
@@ -358,14 +294,15 @@ class _Run:
                     over = (ended >= 0).all()
                 if over and not self.lead and how == "diverged":
                     pass  # a single run ends before the row that is not finite
+                elif over and not self.lead:
+                    recorder.write_last(row, done, state)
+                    row += 1
                 elif done == at[row]:
                     recorder.write(row, state, part)
                     if self.some_ended:
-                        self._blank(row, (how == "diverged") | (how == "stopped") & (ended < state.step))
-                    row += 1
-                elif over and not self.lead:
-                    at[row:] = done
-                    recorder.write(row, state, part)
+                        over_now = (how == "diverged") | (how == "stopped") & (ended < state.step)
+                        if self.lead and over_now.any():  # no NaN travels silently: past its end a replicate's rows are all NaN
+                            recorder.blank(row, part, over_now)
                     row += 1
                 if not self.lead:
                     self.rows = row
@@ -382,7 +319,7 @@ class _Run:
                 if not complete:
                     ended[ended < 0] = self.state.step
             if self.lead:
-                self._fill(slice(row, None), part)
+                recorder.fill(row, part)
                 self.rows = len(at) if complete else max(self.rows, row)
                 self.filled = part.stop
         if meter is not None:
@@ -400,17 +337,6 @@ class _Run:
         self.how[self.part][new] = how
         self.some_ended = True
         return True
-
-    def _blank(self, row: int, over: NDArray) -> None:
-        """No NaN travels silently: past its end, and where it diverged, a replicate's rows are all NaN."""
-        if self.lead and over.any():
-            for buffer in self.recorder.buffers.values():
-                buffer[row][self.part][over] = np.nan
-
-    def _fill(self, rows: slice, part: slice) -> None:
-        """Write NaN where nothing was recorded."""
-        for buffer in self.recorder.buffers.values():
-            buffer[rows, part] = np.nan
 
     def _first_not_finite(self, state: State) -> str:
         for name, observable in self.recorder.observables.items():
@@ -433,10 +359,11 @@ class _Run:
     def trajectory(self, status: str = "") -> Trajectory:
         rows = self.rows
         if self.lead and self.filled < self.lead[0]:
-            self._fill(slice(None), slice(self.filled, None))
+            self.recorder.fill(0, slice(self.filled, None))
             self.ended_at[self.filled :] = self.origin
-        arrays, dims = self.recorder.arrays(rows)
+        arrays, dims, sparser = self.recorder.arrays(rows)
         at = self.recorder.at[:rows] + self.origin
+        sparser = {name: steps + self.origin for name, steps in sparser.items()}
         diverged = self.how == "diverged"
         count = "" if not self.lead else f" in {int(diverged.sum())} of {self.lead[0]} replicates"
         if not status:
@@ -452,5 +379,5 @@ class _Run:
             at=at, arrays=arrays, dims=dims, constants=dict(self.system.constants), status=status, message=message,
             ended_at=self.ended_at, underflow_at=self.underflow_at, final=self.final, optimizer_state=self.memory,
             last_step=self.last, versions={"dynsim": __version__, "numpy": np.__version__},
-            provenance={**self.system.provenance, "optimizer": describe(self.optimizer), "steps": self.steps},
+            provenance={**self.system.provenance, "optimizer": describe(self.optimizer), "steps": self.steps}, sparser=sparser,
         )

@@ -10,21 +10,18 @@ import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .check import check
-from .claims import Inconclusive, Report, Verdict
+from .claims import Inconclusive, Report
 from .experiment import Experiment
 from .optimizers import describe
 from .systems import system_module
 from .trajectory import Trajectory
 
-__all__ = ["SCHEMA", "Summary", "experiment_text", "hook", "plain", "predictions", "rule_text", "summarise", "wrap"]
+__all__ = ["SCHEMA", "Summary", "experiment_text", "plain", "predictions", "rule_text", "summarise", "wrap"]
 
 SCHEMA = 1
 """Version of the JSON form of a summary."""
@@ -205,28 +202,13 @@ def summarise(run: Trajectory) -> Summary:
     0
     """
     about = run.provenance
-    report = check(run) if len(run.at) else _nothing_recorded(run)
+    report = check(run)
     theory, remark = predictions(about["system"], about.get("setting"), about.get("optimizer", {}))
     remarks = [remark] if remark else []
-    stages, make = None, hook(system_module(about["system"]), "stage_table", "stages")
+    stages, make = None, getattr(system_module(about["system"]), "stage_table", None)
     if make is not None and len(run.at):
         try:
             stages = make(run)
         except Inconclusive as reason:
             remarks.append(f"no stage table: {reason}")
     return Summary(run, theory, stages, report, tuple(remarks))
-
-
-def _nothing_recorded(run: Trajectory) -> Report:
-    """Return the report on a run that diverged before its first row: no claim can be decided."""
-    about = dict(run.provenance)
-    known = ((c.id, c.statement, str(c.source)) for c in system_module(about["system"]).CLAIMS.values())
-    return Report(tuple(Verdict(*claim, "inconclusive", note=f"nothing was recorded: {run.message}") for claim in known), about)
-
-
-def hook(module: ModuleType, name: str, part: str) -> Any:
-    """Return what a system's folder offers under a name, from its part of that name if the folder does not export it."""
-    if hasattr(module, name):
-        return getattr(module, name)
-    inside = f"{module.__name__}.{part}"
-    return getattr(import_module(inside), name, None) if find_spec(inside) else None

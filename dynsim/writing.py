@@ -10,7 +10,7 @@ from .claims import Inconclusive
 from .experiment import Experiment
 from .progress import Progress
 from .runfolder import RunFolder
-from .summary import Summary, hook
+from .summary import Summary
 from .systems import system_module
 from .trajectory import Trajectory
 
@@ -28,8 +28,8 @@ def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
     if which == "none":
         return ()
     module = system_module(system)
-    figures = hook(module, "FIGURES", "figures") or {}
-    return tuple(figures) if which == "all" else tuple(hook(module, "MAIN_FIGURES", "figures") or ())
+    figures = getattr(module, "FIGURES", None) or {}
+    return tuple(figures) if which == "all" else tuple(getattr(module, "MAIN_FIGURES", None) or ())
 
 
 def planned_files(system: str, which: str = "main") -> list[str]:
@@ -71,7 +71,7 @@ def write_figures(
         return skipped, failed
     from matplotlib import rc_context
 
-    figures: Mapping[str, Callable[[Trajectory], Any]] = hook(system_module(run.provenance["system"]), "FIGURES", "figures")
+    figures: Mapping[str, Callable[[Trajectory], Any]] = getattr(system_module(run.provenance["system"]), "FIGURES", {})
     for done, name in enumerate(names):
         if progress is not None:
             progress(done, len(names))

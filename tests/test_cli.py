@@ -352,7 +352,7 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(argv, message, dynsim, tmp
     "text, message",
     [
         ("steps =", "no TOML file"), ("setting = 3\nsystem = 'signal_noise'\nsteps = 1\noptimizer = 3", "describes no experiment"),
-        ("system = 'signal_noise'\nsteps = 1\n[setting]\n[optimizer]\nrule = 'signgd'", "describes no experiment"),
+        ("system = 'signal_noise'\nsteps = 1\n[setting]\n[optimizer]\nrule = 'signgd'", "lacks lr"),
         ("system = 'signal_noise'\nsteps = 'many'\n[setting]\n[optimizer]\nrule = 'signgd'\nlr = 1.0", "steps='many'"),
         ("system = 'signal_noise'\nsteps = 1\nseed = 'x'\n[setting]\n[optimizer]\nrule = 'signgd'\nlr = 1.0", "seed='x'"),
         ("\x00\x01", "TOML"),

@@ -86,10 +86,10 @@ def test_memory_is_refused_before_the_run_begins(monkeypatch):
     assert simulate(system, SignGD(0.1), steps=10, max_bytes=needed).success
     with pytest.raises(MemoryError, match=r"train_loss, inner, turned at 11 steps needs .* GiB .*every=10.*record="):
         simulate(system, SignGD(0.1), steps=10, max_bytes=needed - 1)
-    monkeypatch.setattr(ENGINE, "available_memory", lambda: 1e6)
+    monkeypatch.setattr("dynsim.recording.available_memory", lambda: 1e6)
     with pytest.raises(MemoryError, match="fewer replicates"):
         simulate(Quadratic.random(replicates=(1000,)), SignGD(0.1), steps=10**5)
-    monkeypatch.setattr(ENGINE, "available_memory", lambda: 1e6)
+    monkeypatch.setattr("dynsim.recording.available_memory", lambda: 1e6)
     with pytest.raises(MemoryError, match="fewer steps"):
         simulate(system, SignGD(0.1), steps=10**12)  # not even the step numbers fit
     assert simulate(system, SignGD(0.1), steps=10**3, every=100).success
@@ -397,3 +397,35 @@ def test_a_row_of_a_batch_is_the_single_run_of_that_seed(name):
         assert row.provenance == alone.provenance
     other = simulate(signal_noise.lumped(DISJOINT, rule, seed=99), rule, steps=80)
     assert not np.array_equal(other["key_noise"], together.replicate(0)["key_noise"])
+
+
+@pytest.mark.parametrize("replicates", [(), (3,)])
+def test_a_quantity_may_be_recorded_less_often_than_the_others(replicates):
+    system, rule = Quadratic.random(replicates=replicates), SignGD(0.1)
+    full = simulate(system, rule, steps=10)
+    run = simulate(system, rule, steps=10, record={"train_loss": 1, "inner": 4, "turned": 3}, every=2)
+    np.testing.assert_array_equal(run.at, [0, 2, 4, 6, 8, 10])
+    for name, want in (("train_loss", [0, 2, 4, 6, 8, 10]), ("inner", [0, 4, 8, 10]), ("turned", [0, 6, 10])):
+        np.testing.assert_array_equal(run.steps(name), want)
+        assert same_bits(run[name], full[name][want]), name
+    on = simulate(system, rule, steps=5, record={"inner": 4, "train_loss": 1}, start=run)
+    np.testing.assert_array_equal(on.steps("inner"), [10, 14, 15])
+
+
+def test_a_run_that_stops_early_records_its_last_step_of_every_quantity():
+    run = simulate(Quadratic.random(), SignGD(0.1), steps=100, record={"train_loss": 1, "inner": 50}, stop=lambda state: state.step == 7)
+    np.testing.assert_array_equal(run.steps("inner"), [0, 7])
+    np.testing.assert_array_equal(run["inner"][-1], Quadratic.random().layout.views(run.final).b)
+
+
+def test_memory_counts_what_is_recorded_seldom_as_seldom():
+    needed = 8 * (11 + 8 * 3)
+    assert simulate(Quadratic.random(), SignGD(0.1), steps=10, record={"train_loss": 1, "inner": 5}, max_bytes=needed).success
+    with pytest.raises(MemoryError):
+        simulate(Quadratic.random(), SignGD(0.1), steps=10, record={"train_loss": 1, "inner": 5}, max_bytes=needed - 1)
+
+
+@pytest.mark.parametrize("spacing", [0, -1, 2.5, True, "3"])
+def test_a_bad_spacing_names_the_quantity(spacing):
+    with pytest.raises(ValueError, match=r"record\['train_loss'\]"):
+        simulate(Quadratic.random(), SignGD(0.1), steps=3, record={"train_loss": spacing})

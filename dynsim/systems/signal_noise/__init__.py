@@ -1,5 +1,10 @@
 """Two-layer transformer on sparse signal-noise data under sign gradient descent."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
 from .build import best, dense, from_arrays, lumped, restricted
 from .claims import CLAIMS
 from .data import Data, Setting
@@ -12,3 +17,10 @@ __all__ = [
     "CLAIMS", "PRESETS", "Data", "Predictions", "Setting", "TwoTokenTransformer", "best", "dense", "experiment", "from_arrays", "lumped",
     "predict", "preset", "restricted", "stage_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the figures, and with them Matplotlib, on first use only."""
+    if name in ("FIGURES", "MAIN_FIGURES"):
+        return getattr(import_module(f"{__name__}.figures"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...simulate import available_memory
+from ...recording import available_memory
 from ...system import Inexact
 from .data import Data, Setting, as_array, data_from_arrays, draw_data, draw_fresh, streams
 from .fresh import TestTokens, draw_inside, draw_outside, meeting

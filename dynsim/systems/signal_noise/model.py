@@ -206,7 +206,7 @@ class TwoTokenTransformer:
         np.matmul(a, q[..., None], out=z[..., 0, :, None])  # (5) logit of the signal token's attention
         np.vecdot(th.conj(), a, out=z[..., 1, :])  # (6) logit of the noise token's attention
         s = logistic(z)
-        margin = s.p.sum(-2) * A + s.q.sum(-2) * B  # (7)
+        margin = (s.p[..., 0, :] + s.p[..., 1, :]) * A + (s.q[..., 0, :] + s.q[..., 1, :]) * B  # (7)
         losses = softplus(-margin)
         return SimpleNamespace(
             system=self, v=v, P=P, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, losses=losses,
@@ -256,7 +256,7 @@ class TwoTokenTransformer:
 def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
     """Return log l_i, shape (..., n), log |c1_i| and log |c2_i|, shape (..., 2, n), and the sign of both, equation (8)."""
     D = c.B - c.A
-    log_l = -(c.losses + c.margin) - math.log(D.shape[-1])  # l_i = sigmoid(-margin_i) / n
+    log_l = -math.log(D.shape[-1]) - softplus(c.margin)  # l_i = sigmoid(-margin_i) / n
     log_D = np.log(np.maximum(np.abs(D), TINY))  # where D is 0, and with it the sign, any finite number will do
     log_c = np.maximum((log_l + log_D)[..., None, :] + c.s.log_pq, LOWEST)
     return log_l, log_c, np.sign(D)
@@ -280,25 +280,24 @@ def _relative_coefficients(
     dL/dv (9), which are negative, so that -1 is left of each.
     """
     log_c1, log_c2 = log_c[..., 0, :], log_c[..., 1, :]
-    top = np.maximum(log_c1, log_c2)
-    top_query, top_key = log_c1.max(-1, keepdims=True), top.max(-1, keepdims=True)
+    log_scale = np.empty((*log_c.shape[:-2], 3, log_c.shape[-1] + 1))
+    of_query, of_key, of_v = log_scale[..., 0, :], log_scale[..., 1, :], log_scale[..., 2, :]
+    of_query[..., 0], of_query[..., 1:] = log_c1.max(-1), log_c2
+    top = np.maximum(log_c1, log_c2, out=of_key[..., 1:])
+    of_key[..., 0] = top.max(-1)
     coefficients = {
         "query": sign,
-        "query_mu": sign * np.exp(log_c1 - top_query),
+        "query_mu": sign * np.exp(log_c1 - of_query[..., :1]),
         "key_q": sign * np.exp(log_c1 - top),
         "key_th": sign * np.exp(log_c2 - top),
-        "key_mu": np.exp(top - top_key),
+        "key_mu": np.exp(top - of_key[..., :1]),
     }
-    if not meet:
-        return coefficients, None
-    log_p = -c.s.softplus_neg
-    log_q = log_p - c.z
-    log_scale = np.empty(log_c.shape[:-2] + (3, log_c.shape[-1] + 1))
-    log_scale[..., 0, :1], log_scale[..., 0, 1:] = top_query, log_c2
-    log_scale[..., 1, :1], log_scale[..., 1, 1:] = top_key, top
-    log_scale[..., 2, 0] = np.logaddexp.reduce(log_l + np.logaddexp(log_p[..., 0, :], log_p[..., 1, :]), axis=-1)
-    log_scale[..., 2, 1:] = log_l + np.logaddexp(log_q[..., 0, :], log_q[..., 1, :])
-    return coefficients, log_scale
+    if meet:
+        log_p = -c.s.softplus_neg
+        log_q = log_p - c.z
+        of_v[..., 0] = np.logaddexp.reduce(log_l + np.logaddexp(log_p[..., 0, :], log_p[..., 1, :]), axis=-1)
+        of_v[..., 1:] = log_l + np.logaddexp(log_q[..., 0, :], log_q[..., 1, :])
+    return coefficients, log_scale if meet else None
 
 
 def _token_gradients(c: Mapping[str, NDArray], a: NDArray, Q: NDArray, T: NDArray) -> NDArray:

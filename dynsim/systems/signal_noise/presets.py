@@ -11,7 +11,7 @@ from .observables import OBSERVABLES
 __all__ = ["PRESETS", "experiment", "preset"]
 
 _PAPER = tuple(name for name, o in OBSERVABLES.items() if o.default)
-_RECORD = (*_PAPER, "ties", "test_loss", "test_error")
+_RECORD = dict.fromkeys((*_PAPER, "ties"), 1) | dict.fromkeys(("test_loss", "test_error"), 20)
 _FIGURE3 = Setting(n=20, d=2000, s=20, sigma_p=2.0, mu_norm=1.0, m_k=100, m_v=20, sigma_0=3e-3)
 
 

@@ -16,7 +16,7 @@ from dynsim.systems.signal_noise.claims import assumptions
 CLOCK = signal_noise.experiment("figure3_disjoint").replace(steps=1800)
 """Long enough for every event; small initial weights, so that every claim of the clock applies but T_attn's constant."""
 FORGOTTEN = signal_noise.experiment("figure3_disjoint")
-FORGOTTEN = FORGOTTEN.replace(setting=FORGOTTEN.setting.replace(sigma_0=3e-4), steps=1800)
+FORGOTTEN = FORGOTTEN.replace(setting=FORGOTTEN.setting.replace(sigma_0=5e-4), steps=1800)
 """Initial weights forgotten at T_attn."""
 
 

@@ -1,0 +1,156 @@
+"""What a run keeps: named quantities at chosen steps, in memory reserved before the run begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .naming import unknown_name
+from .system import System
+
+__all__ = ["Record", "Recorder", "available_memory", "recorded_steps"]
+
+Record = Sequence[str] | Mapping[str, int] | None
+"""Quantities by name, or name to how seldom it is recorded; None for those that the system marks as default."""
+
+
+def available_memory() -> float:
+    """Return 80 % of the free physical memory in bytes, or 4 GiB where the system does not tell."""
+    try:
+        return 0.8 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4.0 * 2**30
+
+
+def recorded_steps(steps: int, every: int, at: Sequence[int] | NDArray | None) -> NDArray:
+    """Return the steps to record, ascending: those asked for, the first and the last.
+
+    Raises
+    ------
+    ValueError, MemoryError
+        For steps outside [0, steps], `every` below 1, or more steps than memory can number.
+    """
+    if at is not None:
+        chosen = np.unique(np.asarray(at))
+        if chosen.size and (chosen.dtype.kind not in "iu" or chosen[0] < 0 or chosen[-1] > steps):
+            raise ValueError(f"at={at!r}: the steps to record must be integers in [0, {steps}]")
+    else:
+        _check_every("every", every)
+        if 8.0 * (steps // every) > available_memory():
+            raise MemoryError(f"recording {steps // every + 1} steps does not fit into memory: record fewer steps (every={steps // 1000})")
+        chosen = np.arange(0, steps + 1, every)
+    return np.union1d(chosen, [0, steps]).astype(np.int64)
+
+
+def _check_every(name: str, every: Any) -> None:
+    if not isinstance(every, (int, np.integer)) or isinstance(every, bool) or every < 1:
+        raise ValueError(f"{name}={every!r} must be an integer >= 1")
+
+
+class Recorder:
+    """Preallocated arrays for the chosen quantities at the chosen steps.
+
+    Parameters
+    ----------
+    system : System
+    record : Record
+        A mapping gives names a spacing of their own: recorded at those of the steps `at` that are
+        multiples of it, at the first and at the last.
+    at : ndarray of int, shape (T,)
+        Steps to record.
+    limit : float or None
+        Bytes the arrays may take; default what is free.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or a bad spacing.
+    MemoryError
+        If the arrays do not fit, with the size and the way out.
+    """
+
+    def __init__(self, system: System, record: Record, at: NDArray, limit: float | None) -> None:
+        self.at = at
+        if record is None:
+            record = [name for name, o in system.observables.items() if o.default]
+        for name in record:
+            if name not in system.observables:
+                raise ValueError(unknown_name("recorded quantity", name, system.observables))
+        self.observables = {name: system.observables[name] for name in record}
+        self.kept = {name: np.ones(len(at), dtype=bool) for name in record}
+        if isinstance(record, Mapping):
+            for name, every in record.items():
+                _check_every(f"record[{name!r}]", every)
+                self.kept[name] = at % every == 0
+                self.kept[name][[0, -1]] = True
+        self.lead = np.shape(system.start)[:-1]
+        shapes = self._shapes(system)
+        numbers = sum(int(kept.sum()) * int(np.prod(self.lead + shapes[name])) for name, kept in self.kept.items())
+        available = available_memory() if limit is None else float(limit)
+        if 8.0 * numbers > available:
+            raise MemoryError(
+                f"recording {', '.join(record)} at {len(at)} steps needs {8 * numbers / 2**30:.2f} GiB and {available / 2**30:.2f} GiB are "
+                "available: record fewer steps (every=10), fewer quantities (record=['train_loss']) or run fewer replicates"
+            )
+        self.buffers = {name: np.empty((int(kept.sum()), *self.lead, *shapes[name])) for name, kept in self.kept.items()}
+        always = [name for name, kept in self.kept.items() if kept.all()]
+        self._always = [(self.buffers[name], self.observables[name].of) for name in always]
+        self._seldom = [name for name in self.kept if name not in always]
+
+    def _shapes(self, system: System) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each quantity for one replicate, from one forward pass."""
+        one = system.replicates(slice(0, 1)) if self.lead else system
+        views = one.layout.views(np.ascontiguousarray(one.start))
+        with np.errstate(all="ignore"):  # only the shapes matter here
+            cache = one.forward(views)
+            return {name: np.shape(o.of(views, cache))[len(self.lead):] for name, o in self.observables.items()}
+
+    def _place(self, name: str, row: int) -> int | None:
+        """Return the row of a quantity's own array that belongs to recorded step number `row`, if there is one."""
+        kept = self.kept[name]
+        return int(kept[:row].sum()) if kept[row] else None
+
+    def write(self, row: int, state: Any, part: Any) -> None:
+        """Record the present state of one chunk of replicates as recorded step number `row`."""
+        views, cache = state.views, state.cache
+        for buffer, of in self._always:
+            buffer[row, part] = of(views, cache)
+        for name in self._seldom:
+            place = self._place(name, row)
+            if place is not None:
+                self.buffers[name][place, part] = self.observables[name].of(views, cache)
+
+    def write_last(self, row: int, step: int, state: Any) -> None:
+        """Record the state at which a single run ended early, whether its step was due or not."""
+        self.at[row:] = step
+        for name in self._seldom:
+            self.kept[name][row] = True
+        self.write(row, state, ...)
+
+    def blank(self, row: int, part: Any, over: NDArray) -> None:
+        """Write NaN for the replicates of a chunk that are over."""
+        for name, buffer in self.buffers.items():
+            place = self._place(name, row)
+            if place is not None:
+                buffer[place][part][over] = np.nan
+
+    def fill(self, row: int, part: Any) -> None:
+        """Write NaN from recorded step number `row` on, where nothing was recorded."""
+        for name, buffer in self.buffers.items():
+            buffer[int(self.kept[name][:row].sum()):, part] = np.nan
+
+    def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]], dict[str, NDArray]]:
+        """Return arrays, their dims, and the steps of those recorded seldom, up to recorded step number `rows`."""
+        arrays, dims, sparser = {}, {}, {}
+        for name, observable in self.observables.items():
+            kept = self.kept[name][:rows]
+            stored = self.buffers[name][: int(kept.sum())]
+            arrays[name] = np.swapaxes(stored, -1, -2) if observable.swap else stored
+            dims[name] = ("step",) + ("replicate",) * len(self.lead) + observable.dims
+            if name in self._seldom:
+                sparser[name] = self.at[:rows][kept]
+        return arrays, dims, sparser
