@@ -63,9 +63,9 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def new_axes(width: float = 4.4, height: float = 3.9) -> Axes:
-    """Return the only axes of a new figure, with room for title and legend; ``axes.figure`` is the figure."""
-    return grid(new_figure(width, height), 1, 1, top=0.75)[0]
+def new_axes(width: float = 4.6, height: float = 3.9, **room: Any) -> Axes:
+    """Return the only axes of a new figure, with room for title and legend (see `grid`); ``axes.figure`` is the figure."""
+    return grid(new_figure(width, height), 1, 1, **{"top": 0.75, **room})[0]
 
 
 def grid(
@@ -168,7 +168,7 @@ def _title(ax: Axes, text: str, verdicts: Sequence[Verdict]) -> None:
     """Write the statement as title and below it a line for every verdict; stage labels keep the lowest line."""
     lowest, height = 11.0, 9.5
     top = lowest + height * (max(2, len(verdicts)) if verdicts else 0)  # room for two, so that titles side by side stand level
-    ax.set_title(text, loc="left", fontsize=TITLE, y=1.0, pad=top + 1.0)  # a given y spares matplotlib a search for room
+    ax.set_title(text, loc="left", fontsize=TITLE, y=1.0, pad=top + 3.0)  # a given y spares matplotlib a search for room
     for i, verdict in enumerate(verdicts, start=1):
         ax.annotate(
             f"{verdict.id}: {verdict.verdict}", (0, 1), (0, top - height * i), xycoords="axes fraction", textcoords="offset points",
@@ -180,7 +180,7 @@ def legend(ax: Axes, columns: int = 2) -> None:
     """Put the legend below the axes, where it covers no data."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        below = ScaledTranslation(0.0, -(30.0 if ax.get_xlabel() else 16.0) / 72.0, ax.figure.dpi_scale_trans)  # tick labels and axis label
+        below = ScaledTranslation(0.0, -(33.0 if ax.get_xlabel() else 17.0) / 72.0, ax.figure.dpi_scale_trans)  # tick labels and axis label
         ax.legend(
             handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=ax.transAxes + below, ncols=columns,
             fontsize=SMALL, frameon=False, borderaxespad=0.0, borderpad=0.0, columnspacing=1.0, handlelength=1.6, labelspacing=0.3,

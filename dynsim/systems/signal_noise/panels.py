@@ -503,6 +503,7 @@ def plot_clock(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
     """
     r = single(run)
     verdicts = _verdicts(run, "stage_one_end", "attention_time")
+    ax = plotting.new_axes(6.6, 4.0, left=1.4, right=1.7) if ax is None else ax
     with plotting.panel(ax, _title(letter, "Transitions: measured against predicted"), verdicts, legend_columns=4) as ax:
         rows = _transitions(run)
         shown = [x for _, m, p, b in rows for x in (m, p, *b) if np.isfinite(x)] + [float(r.at[-1])]
@@ -590,6 +591,7 @@ def plot_progress(run: Trajectory, *, ax: Axes | None = None, until: float | Non
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)
+    ax = plotting.new_axes(7.4, 4.0) if ax is None else ax
     with plotting.panel(ax, _title(letter, "What ends each stage"), legend_columns=3) as ax:
         rows, until = view(r, until)
         t = r.at[rows]

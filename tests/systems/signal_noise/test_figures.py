@@ -113,6 +113,11 @@ def test_panel_draws_where_it_is_told(plot, tiny):
     assert parameters["ax"].default is None and parameters["ax"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
+@pytest.mark.parametrize("plot", PANELS, ids=lambda plot: plot.__name__)
+def test_panel_of_its_own_has_room(plot, overlapping):
+    assert collisions(plot(overlapping).figure) == []
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_fills_the_figure_it_is_given(name, tiny):
     whole = Figure(figsize=(20, 9))
