@@ -332,38 +332,26 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def save(
-    figure: Figure, stem: str | os.PathLike, formats: Sequence[str] = ("png", "svg"), *, dpi: float = 120, small: bool = False
-) -> list[Path]:
-    """Write a figure to ``stem.png`` and ``stem.svg``; the same figure gives the same bytes.
+def save(figure: Figure, path: str | os.PathLike, *, kind: str = "", dpi: float = 120, small: bool = False) -> None:
+    """Write a figure to a file; the same figure gives the same bytes.
 
     Parameters
     ----------
     figure : Figure
-    stem : path
-        Path without suffix; its folder must exist.
-    formats : sequence of str
-        Any that matplotlib writes.
+    path : path
+        Its folder must exist.
+    kind : str
+        "png", "svg" or another format that matplotlib writes; default the suffix of `path`.
     dpi : float
         Resolution of PNG; the rasterised thin lines of vector formats have three quarters of it.
-
     small : bool
         Reduce a PNG to 256 colours: it looks the same and takes a fifth of the space. For pages and repositories.
-
-    Returns
-    -------
-    list of Path
-        The files written.
     """
-    paths = []
-    for suffix in formats:
-        path = Path(f"{os.fspath(stem)}.{suffix}")
-        metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(suffix, {})
-        with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
-            figure.savefig(path, dpi=dpi if suffix == "png" else 0.75 * dpi, metadata=metadata)
-        if suffix == "png" and small:
-            with Image.open(path) as image:
-                reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # the only method that keeps the palette's colours
-            reduced.save(path, optimize=True)
-        paths.append(path)
-    return paths
+    kind = kind or Path(path).suffix.lstrip(".")
+    metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(kind, {})
+    with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
+        figure.savefig(path, format=kind, dpi=dpi if kind == "png" else 0.75 * dpi, metadata=metadata)
+    if kind == "png" and small:
+        with Image.open(path) as image:
+            reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # the only method that keeps the palette's colours
+        reduced.save(path, format="png", optimize=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from .claims import Inconclusive
@@ -69,7 +69,7 @@ def write_figures(
     failed: list[str] = []
     if not names:
         return skipped, failed
-    from matplotlib import rc_context
+    from .plotting import save  # with it Matplotlib, which a run without figures does not need
 
     figures: Mapping[str, Callable[[Trajectory], Any]] = getattr(system_module(run.provenance["system"]), "FIGURES", {})
     for done, name in enumerate(names):
@@ -77,9 +77,8 @@ def write_figures(
             progress(done, len(names))
         try:
             figure = figures[name](run)
-            with rc_context({"svg.hashsalt": "dynsim"}):  # the same run gives the same file
-                for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
-                    folder.write(f"figures/{name}.{kind}", _saver(figure, kind, options))
+            for kind in ("png", "svg"):
+                folder.write(f"figures/{name}.{kind}", partial(save, figure, kind=kind))
         except Inconclusive as reason:
             skipped.append(f"figure {name} not drawn: {reason}")
         except Exception as error:  # whatever goes wrong in a picture, the numbers are on disk and the next one is drawn
@@ -87,7 +86,3 @@ def write_figures(
     if progress is not None:
         progress(len(names), len(names))
     return skipped, failed
-
-
-def _saver(figure: Any, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:
-    return lambda path: figure.savefig(path, format=kind, **options)

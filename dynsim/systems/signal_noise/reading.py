@@ -41,12 +41,23 @@ class Reading:
             raise Inconclusive(f"{name} not recorded: add it to record=")
         return self.run[name]
 
+    def initial(self, name: str) -> NDArray:
+        """Return a quantity at step 0; Inconclusive if the run goes on from another one and the start is not in it."""
+        if self.at[0] != 0:
+            raise Inconclusive(f"the run is recorded from step {self.at[0]} on: statements about its start cannot be decided")
+        return self[name][0]
+
     # -- constants ----------------------------------------------------------------------------------------------
 
     @property
     def at(self) -> NDArray:
         """Recorded steps, shape (T,)."""
         return self.run.at
+
+    @cached_property
+    def elapsed(self) -> NDArray:
+        """Steps since the first recorded one, shape (T,)."""
+        return self.at - self.at[0]
 
     @cached_property
     def is_signgd(self) -> bool:
@@ -95,7 +106,7 @@ class Reading:
     @cached_property
     def initial_noise(self) -> float:
         """Root mean square of the initial key and query noise."""
-        return float(np.sqrt((self["key_noise"][0] ** 2).mean() / 2 + (self["query_noise"][0] ** 2).mean() / 2))
+        return float(np.sqrt((self.initial("key_noise") ** 2).mean() / 2 + (self.initial("query_noise") ** 2).mean() / 2))
 
     # -- clock --------------------------------------------------------------------------------------------------
 
@@ -127,9 +138,9 @@ class Reading:
         |x| - |y| is conserved for x = th + q, y = ka - k; the smaller of the two crosses zero after
         min(|x|, |y|) / (lr a_i) steps, and the steps tau_i until B_i > A, in which both grow, count twice.
         """
-        x = self["query_noise"][0] + self["query_signal"][0][:, None]
-        y = self["key_noise"][0] - self["key_signal"][0][:, None]
-        gap = self["mean_value_signal"][0] - self["mean_value_noise"][0]
+        x = self.initial("query_noise") + self.initial("query_signal")[:, None]
+        y = self.initial("key_noise") - self.initial("key_signal")[:, None]
+        gap = self.initial("mean_value_signal") - self.initial("mean_value_noise")
         with np.errstate(divide="ignore", invalid="ignore"):
             tau = np.where(gap > 0, gap / (2.0 * self.lr * (self.a - self.mu)), 0.0)
         opposite = np.sign(x) != np.sign(y)
@@ -153,11 +164,12 @@ class Reading:
     @cached_property
     def stage_one_predicted(self) -> float:
         """Exact end of Stage I on disjoint supports, from the initial values."""
-        return stage_one_end(float(self["mean_value_signal"][0]), self["mean_value_noise"][0], self.a, self.mu, self.lr)
+        return stage_one_end(float(self.initial("mean_value_signal")), self.initial("mean_value_noise"), self.a, self.mu, self.lr)
 
     @cached_property
     def T_one(self) -> int | None:
         """Stage I ends: mean value noise of every sample exceeds mean value signal."""
+        self.initial("mean_value_noise")
         ahead = np.all(self["mean_value_noise"] > self["mean_value_signal"][:, None], axis=1)
         return self.first(ahead)
 

@@ -129,3 +129,16 @@ def _generic_signal():
         W_K=rng.standard_normal((4, 12)), W_V_pos=rng.standard_normal((2, 12)), W_V_neg=rng.standard_normal((2, 12)),
     )
     return simulate(system.lump(SignGD), SignGD(1e-3), steps=5)
+
+
+def test_a_run_gone_on_with_keeps_its_lines_and_says_that_its_start_is_missing():
+    from dynsim import simulate
+
+    experiment = signal_noise.experiment("tiny")
+    system = experiment.build()
+    first = simulate(system, experiment.optimizer, steps=10)
+    report = check(simulate(system, experiment.optimizer, steps=20, start=first))
+    for name in ("value_signal_linear", "value_noise_linear", "noise_bounds", "weighted_vote"):
+        assert report[name].verdict == "holds", str(report[name])
+    for name in ("stage_one_end", "lemma_4_2_sign_rule", "lemma_4_6_key_turn"):
+        assert report[name].verdict == "inconclusive" and "step 10" in report[name].note

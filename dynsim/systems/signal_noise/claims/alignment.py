@@ -38,12 +38,13 @@ def _sign_rule(r: Reading, th: NDArray, ka: NDArray) -> float:
 
 def _larger_decides(evidence: Any) -> Measured:
     r = reading(evidence)
-    return _fraction(_sign_rule(r, r["query_noise"][0], r["key_noise"][0]), 0.93, f"step {r.at[_end_of_alignment(r)]}")
+    return _fraction(_sign_rule(r, r.initial("query_noise"), r.initial("key_noise")), 0.93, f"step {r.at[_end_of_alignment(r)]}")
 
 
 def _larger_decides_refined(evidence: Any) -> Measured:
     r = reading(evidence)
-    th, ka = r["query_noise"][0] + r["query_signal"][0][:, None], r["key_noise"][0] - r["key_signal"][0][:, None]
+    th = r.initial("query_noise") + r.initial("query_signal")[:, None]
+    ka = r.initial("key_noise") - r.initial("key_signal")[:, None]
     return _fraction(_sign_rule(r, th, ka), 0.96, f"step {r.at[_end_of_alignment(r)]}")
 
 

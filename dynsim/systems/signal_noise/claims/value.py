@@ -19,8 +19,8 @@ PAGE = "docs/derivations/signal_noise.md, section 4"
 def _value_signal_linear(evidence: Any) -> Measured:
     r = reading(evidence)
     A = r["mean_value_signal"]
-    line = A[0] + 2.0 * r.lr * r.mu * r.at
-    deviation = np.abs(A - line) / (np.abs(A[0]) + 2.0 * r.lr * r.mu * np.maximum(r.at, 1))
+    line = A[0] + 2.0 * r.lr * r.mu * r.elapsed
+    deviation = np.abs(A - line) / (np.abs(A[0]) + 2.0 * r.lr * r.mu * np.maximum(r.elapsed, 1))
     t = int(np.argmax(deviation))
     return Measured(A[t], line[t], deviation[t], 1e-12, f"step {r.at[t]}")
 
@@ -28,8 +28,8 @@ def _value_signal_linear(evidence: Any) -> Measured:
 def _value_noise_linear(evidence: Any) -> Measured:
     r = reading(evidence)
     B = r["mean_value_noise"]
-    line = B[0] + 2.0 * r.lr * r.a * r.at[:, None]
-    deviation = np.abs(B - line) / (np.abs(B[0]) + 2.0 * r.lr * r.a * np.maximum(r.at, 1)[:, None])
+    line = B[0] + 2.0 * r.lr * r.a * r.elapsed[:, None]
+    deviation = np.abs(B - line) / (np.abs(B[0]) + 2.0 * r.lr * r.a * np.maximum(r.elapsed, 1)[:, None])
     t, i = np.unravel_index(np.argmax(deviation), deviation.shape)
     return Measured(B[t, i], line[t, i], deviation[t, i], 1e-12, f"step {r.at[t]}, sample {i}")
 
@@ -88,7 +88,7 @@ def _key_noise_still(evidence: Any) -> Measured:
         raise Inconclusive("Stage I does not end within the horizon")
     if r.T_one not in (0, 1) and r.T_one - 1 not in r.at:
         raise Inconclusive(f"Stage I ends between two recorded steps, at or before step {r.T_one}: record with every=1")
-    moved = r["key_noise"][r.row(r.T_one)] - r["key_noise"][0]
+    moved = r["key_noise"][r.row(r.T_one)] - r.initial("key_noise")
     ratio = float(np.sqrt((moved**2).mean()) / r.initial_noise) if r.initial_noise else np.inf
     return Measured(ratio, 1.0, ratio, 1.0, f"step {r.T_one}, the end of Stage I", "of the initial root mean square")
 
