@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .claims import Claim, Report, Verdict, judge
-from .systems import system_module
+from .registry import system_module
 from .trajectory import Trajectory
 
 __all__ = ["check"]

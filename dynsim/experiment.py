@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from .naming import unknown_name
 from .optimizers import as_optimizer, describe, from_description
 from .progress import Progress
+from .registry import system_module
 from .simulate import Interrupted, simulate
-from .systems import system_module
 from .trajectory import Trajectory
 
 __all__ = ["Experiment"]

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from dynsim import Claim, Measured, SignGD, check, load, simulate
-from dynsim.systems import SYSTEMS, signal_noise, system_module
+from dynsim.registry import SYSTEMS, system_module
+from dynsim.systems import signal_noise
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynsim.systems import SYSTEMS, system_module
+from dynsim.registry import SYSTEMS, system_module
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

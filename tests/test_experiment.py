@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynsim import Adam, Experiment, GradientDescent, Interrupted, SignGD
-from dynsim.systems import SYSTEMS, system_module
+from dynsim.registry import SYSTEMS, system_module
 from dynsim.systems import signal_noise as sn
 
 PRESETS = [(system, name) for system in SYSTEMS for name in system_module(system).PRESETS]

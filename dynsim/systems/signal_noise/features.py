@@ -47,17 +47,19 @@ class Features:
     @cached_property
     def _met(self) -> slice | NDArray:
         """Features of the mixed columns that some token meets: the others are 0 in every token."""
+        assert self.mixed is not None
         met = self.mixed.any(axis=0)
         return slice(self.own, None) if met.all() else self.own + np.flatnonzero(met)
 
     @cached_property
     def _matrix(self) -> NDArray:
         """The mixed columns that some token meets, shape (n_tokens, F_met)."""
+        assert self.mixed is not None
         return self.mixed if isinstance(self._met, slice) else np.ascontiguousarray(self.mixed[:, self._met - self.own])
 
     @cached_property
     def _members(self) -> tuple[NDArray, ...]:
-        """Non-zero entries of `_matrix.T`, row by row: their tokens, positions in the flat array, values, first of each row, row of each."""
+        """Non-zero entries of `_matrix.T`, row by row: token, position in the flat array and value of each, first of each row, row of each."""
         columns, tokens = np.nonzero(self._matrix.T)
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         return tokens, columns * self.n_tokens + tokens, self._matrix[tokens, columns], starts, columns

@@ -173,7 +173,9 @@ class TwoTokenTransformer:
         else:
             groups, began = group_columns(self.data), reduced.layout.views(reduced.start)
             if groups.features.size != reduced.features.size:
-                raise ValueError(f"reduced has {reduced.features.size} features, this dense system lumps to {groups.features.size}: not the same run")
+                raise ValueError(
+                    f"reduced has {reduced.features.size} features, this dense system lumps to {groups.features.size}: not the same run"
+                )
             (kind,) = reduced.exact_for
             move = groups.displacement(kind)
             W_QK[:, columns] += move[:, None] * (now.W_QK - began.W_QK)[:, groups.group]
@@ -344,7 +346,9 @@ def row_model(
     )
 
 
-def lumped_model(data: Data, groups: Groups, u: NDArray, v: NDArray, kind: str, m_k: int, m_v: int, provenance: dict[str, Any], draw_test: Any) -> TwoTokenTransformer:
+def lumped_model(
+    data: Data, groups: Groups, u: NDArray, v: NDArray, kind: str, m_k: int, m_v: int, provenance: dict[str, Any], draw_test: Any
+) -> TwoTokenTransformer:
     """Return the exact reduction for rules of one kind, with initial projections u, (2, G, m_k), and v, (G,)."""
     layout = Layout({"W_QK": (2, groups.features.size, m_k), "v": (groups.features.size,)})
     scale = groups.scale(kind)

@@ -20,18 +20,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ._version import __version__
+from .._version import __version__
+from ..experiment import Experiment
+from ..optimizers import describe
+from ..progress import Meter
+from ..registry import SYSTEMS
+from ..simulate import Interrupted
+from ..system import Inexact
+from ..trajectory import load
 from .arguments import chosen_experiment, experiment_options, setting_options
-from .experiment import Experiment
 from .listing import TABLES, table_text
-from .optimizers import describe
-from .progress import Meter
 from .runfolder import RunFolder
-from .simulate import Interrupted
 from .summary import SCHEMA, Summary, experiment_text, plain, predictions, rule_text, summarise, wrap
-from .system import Inexact
-from .systems import SYSTEMS
-from .trajectory import load
 from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
 
 __all__ = ["main"]

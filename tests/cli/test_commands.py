@@ -11,11 +11,12 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from dynsim import SignGD, __version__, check, load, simulate, writing
+from dynsim import SignGD, __version__, check, load, simulate
 from dynsim.claims import Inconclusive
-from dynsim.cli import main
-from dynsim.runfolder import MANIFEST
-from dynsim.systems import SYSTEMS, signal_noise, system_module
+from dynsim.cli import main, writing
+from dynsim.cli.runfolder import MANIFEST
+from dynsim.registry import SYSTEMS, system_module
+from dynsim.systems import signal_noise
 
 TINY = ["signal_noise", "--preset", "tiny"]
 DATA = {"trajectory.npz", "experiment.toml", "report.json", "stages.csv"}

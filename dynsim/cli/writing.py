@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from .claims import Inconclusive
-from .experiment import Experiment
-from .progress import Progress
+from ..claims import Inconclusive
+from ..experiment import Experiment
+from ..progress import Progress
+from ..registry import system_module
+from ..trajectory import Trajectory
 from .runfolder import RunFolder
 from .summary import Summary
-from .systems import system_module
-from .trajectory import Trajectory
 
 __all__ = ["FIGURES", "figure_names", "planned_files", "write_figures", "write_summary", "write_trajectory"]
 
@@ -69,7 +69,7 @@ def write_figures(
     failed: list[str] = []
     if not names:
         return skipped, failed
-    from .plotting import save  # with it Matplotlib, which a run without figures does not need
+    from ..plotting import save  # with it Matplotlib, which a run without figures does not need
 
     figures: Mapping[str, Callable[[Trajectory], Any]] = getattr(system_module(run.provenance["system"]), "FIGURES", {})
     for done, name in enumerate(names):

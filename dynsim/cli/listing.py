@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..optimizers import describe
+from ..registry import SYSTEMS, system_module
 from .arguments import literal_text
-from .optimizers import describe
 from .summary import plain, rule_text, wrap
-from .systems import SYSTEMS, system_module
 
 __all__ = ["TABLES", "table_text"]
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from dynsim import runfolder
-from dynsim.runfolder import MANIFEST, FolderError, RunFolder, read_manifest
+from dynsim.cli import runfolder
+from dynsim.cli.runfolder import MANIFEST, FolderError, RunFolder, read_manifest
 
 
 def contents(folder):

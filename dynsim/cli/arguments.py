@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from .experiment import Experiment
-from .naming import unknown_name
-from .optimizers import OPTIMIZERS, describe
+from ..experiment import Experiment
+from ..naming import unknown_name
+from ..optimizers import OPTIMIZERS, describe
+from ..registry import SYSTEMS, system_module
 from .summary import rule_text
-from .systems import SYSTEMS, system_module
 
 __all__ = ["chosen_experiment", "experiment_options", "literal_text", "setting_options"]
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from ._version import __version__
+from .._version import __version__
 
 __all__ = ["FolderError", "MANIFEST", "RunFolder"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from .check import check
-from .claims import Inconclusive, Report
-from .experiment import Experiment
-from .optimizers import describe
-from .systems import system_module
-from .trajectory import Trajectory
+from ..check import check
+from ..claims import Inconclusive, Report
+from ..experiment import Experiment
+from ..optimizers import describe
+from ..registry import system_module
+from ..trajectory import Trajectory
 
 __all__ = ["SCHEMA", "Summary", "experiment_text", "plain", "predictions", "rule_text", "summarise", "wrap"]
 

@@ -1,0 +1,20 @@
+"""The systems, one folder a paper."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from .naming import unknown_name
+
+__all__ = ["SYSTEMS", "system_module"]
+
+SYSTEMS = {"signal_noise": "Two-layer transformer on sparse signal-noise data under sign gradient descent (Li et al., arXiv 2410.04870)"}
+"""Systems by name: the registry line a new paper adds."""
+
+
+def system_module(name: str) -> ModuleType:
+    """Return the folder of a system; a ValueError names the nearest valid name."""
+    if name not in SYSTEMS:
+        raise ValueError(unknown_name("system", name, SYSTEMS))
+    return import_module(f"dynsim.systems.{name}")
