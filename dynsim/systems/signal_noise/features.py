@@ -59,7 +59,7 @@ class Features:
 
     @cached_property
     def _members(self) -> tuple[NDArray, ...]:
-        """Non-zero entries of `_matrix.T`, row by row: token, position in the flat array and value of each, first of each row, row of each."""
+        """Non-zero entries of `_matrix.T` row by row: token, position in the flat array, value; first of each row, row of each."""
         columns, tokens = np.nonzero(self._matrix.T)
         starts = np.flatnonzero(np.diff(columns, prepend=-1))
         return tokens, columns * self.n_tokens + tokens, self._matrix[tokens, columns], starts, columns

@@ -107,7 +107,7 @@ class TwoTokenTransformer:
         return replace(
             self,
             start=self.start[index],
-            step_scale=self.step_scale[index] if np.ndim(self.step_scale) == 2 else self.step_scale,
+            step_scale=self.step_scale[index] if isinstance(self.step_scale, np.ndarray) and self.step_scale.ndim == 2 else self.step_scale,
             constants={name: (a[index] if name in own else a) for name, a in self.constants.items()},
             data=self.data[index] if isinstance(self.data, tuple) else self.data,
             draw_test=self.draw_test[index] if isinstance(self.draw_test, tuple) else self.draw_test,

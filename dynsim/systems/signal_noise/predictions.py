@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from .data import Setting
 
-__all__ = ["Condition", "Predictions", "attention_time", "key_turn", "loss_bounds", "minority", "predict", "regime", "stage_one_end"]
+__all__ = [
+    "Condition", "Predictions", "attention_time", "key_turn", "logit_slope", "loss_bounds", "minority", "predict", "regime",
+    "stage_one_end", "value_lines",
+]
 
 EPS = 0.01
 """Training loss at which T is read."""
@@ -64,6 +67,16 @@ def stage_one_end(A: float, B: NDArray, a: NDArray, mu: float, lr: float) -> flo
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(gap < 0, 0.0, np.where(speed > 0, np.floor(gap / speed) + 1.0, np.inf))
     return float(np.max(steps))
+
+
+def value_lines(A: float, B: NDArray, a: NDArray, mu: float, lr: float, elapsed: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean value signal (T,) and noise (T, n) as straight lines from their values at the first of the steps `elapsed`."""
+    return A + 2.0 * lr * mu * elapsed, B + 2.0 * lr * np.multiply.outer(elapsed, a)
+
+
+def logit_slope(a: NDArray | float, m_k: int, lr: float) -> Any:
+    """Slope of the logit of s_21 against t^2 before the key turn, -m_k (lr a)^2."""
+    return -m_k * (lr * np.asarray(a)) ** 2
 
 
 def loss_bounds(A: NDArray, B: NDArray) -> tuple[NDArray, NDArray]:

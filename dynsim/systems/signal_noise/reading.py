@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...claims import Inconclusive
 from ...numerics import LOWEST, logistic, softplus
 from ...trajectory import Trajectory
-from .predictions import SMALL, Condition, attention_time, key_turn, regime, stage_one_end
+from .predictions import SMALL, Condition, attention_time, key_turn, regime, stage_one_end, value_lines
 
 __all__ = ["Reading"]
 
@@ -160,6 +160,12 @@ class Reading:
         if not np.isfinite(step) or step > self.at[-1]:
             raise Inconclusive(f"step {step:.0f} lies past the horizon of {self.at[-1]} steps")
         return int(np.argmin(np.abs(self.at - step)))
+
+    @cached_property
+    def value_lines(self) -> tuple[NDArray, NDArray]:
+        """Predicted straight lines of mean value signal (T,) and noise (T, n), from the first recorded step."""
+        A, B = self["mean_value_signal"], self["mean_value_noise"]
+        return value_lines(float(A[0]), B[0], self.a, self.mu, self.lr, self.elapsed)
 
     @cached_property
     def stage_one_predicted(self) -> float:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from dynsim import Adam, GradientDescent, SignGD, check, plotting, simulate
 from dynsim.systems import signal_noise
-from dynsim.systems.signal_noise import figures, panels
+from dynsim.systems.signal_noise import figures
 from dynsim.systems.signal_noise.figures import FIGURES, MAIN_FIGURES
 from dynsim.systems.signal_noise.predictions import loss_bounds
 from dynsim.systems.signal_noise.reading import reading
@@ -21,7 +21,7 @@ from dynsim.systems.signal_noise.stages import stage_table
 from tests.test_plotting import collisions
 
 AXES = {"figure1": 6, "figure3": 6, "horizon": 6, "loss": 2, "clock": 2, "stages": 2}
-PANELS = [getattr(panels, name) for name in panels.__all__]
+PANELS = [getattr(figures, name) for name in figures.__all__ if name.startswith("plot_")]
 SMALL = signal_noise.Setting(n=5, d=100, s=8, m_k=8, m_v=2, sigma_0=0.01, mu_norm=1.0, sigma_p=2.0)
 
 
@@ -67,7 +67,7 @@ def lines_at(ax, step):
 
 def test_figures_and_their_main_ones_are_registered():
     assert set(AXES) == set(FIGURES) and set(MAIN_FIGURES) <= set(FIGURES)
-    assert {name for name in vars(panels) if name.startswith("plot_")} == set(panels.__all__) <= set(figures.__all__)
+    assert {name for name in vars(figures) if name.startswith("plot_")} == {plot.__name__ for plot in PANELS}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -127,7 +127,7 @@ def test_figure_fills_the_figure_it_is_given(name, tiny):
 
 
 def test_value_lines_are_the_predicted_ones(disjoint):
-    ax = panels.plot_value(disjoint)
+    ax = figures.plot_value(disjoint)
     r, t = reading(disjoint), disjoint.at
     dashed = [line for line in ax.lines if line.get_linestyle() == "--" and len(line.get_xdata()) > 2]
     shown = len(dashed[0].get_xdata())
@@ -140,13 +140,13 @@ def test_value_lines_are_the_predicted_ones(disjoint):
 
 
 def test_value_line_is_not_called_exact_when_supports_overlap(overlapping):
-    ax = panels.plot_value(overlapping)
+    ax = figures.plot_value(overlapping)
     assert labelled(ax, "line if disjoint") and not any("exact" in str(line.get_label()) for line in ax.lines)
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_softmax_prediction(disjoint, log):
-    ax = panels.plot_softmax(disjoint, log=log)
+    ax = figures.plot_softmax(disjoint, log=log)
     r, drawn = reading(disjoint), labelled(ax, "logit")
     t, s = drawn.get_xdata(), drawn.get_ydata()
     assert drawn.get_linestyle() == "--" and drawn.get_color() == "black" and t[-1] <= r.T_key < t[-1] + 2
@@ -157,7 +157,7 @@ def test_softmax_prediction(disjoint, log):
 
 @pytest.mark.parametrize(("name", "factor"), [("key_noise", 1.0), ("query_noise", 2.0)])
 def test_noise_groups_and_turns(overlapping, name, factor):
-    r, ax = reading(overlapping), panels.plot_noise(overlapping, name)
+    r, ax = reading(overlapping), figures.plot_noise(overlapping, name)
     x = r[name]
     positive = x[100] > 0
     groups = {
@@ -174,7 +174,7 @@ def test_noise_groups_and_turns(overlapping, name, factor):
 
 
 def test_initial_groups(overlapping):
-    r, ax = reading(overlapping), panels.plot_initial_groups(overlapping, "key_noise")
+    r, ax = reading(overlapping), figures.plot_initial_groups(overlapping, "key_noise")
     th, ka = r["query_noise"][0], r["key_noise"][0]
     rows = len(labelled(ax, "both positive").get_xdata())
     expected = np.median(r["key_noise"][:rows][:, (th > 0) & (ka > 0)], axis=1)
@@ -186,24 +186,24 @@ def test_initial_groups(overlapping):
 
 def test_alignment_and_agreement(overlapping):
     r, table = reading(overlapping), stage_table(overlapping)
-    ax = panels.plot_alignment(overlapping)
+    ax = figures.plot_alignment(overlapping)
     drawn = labelled(ax, "pairs aligned")
     np.testing.assert_array_equal(drawn.get_ydata(), r.aligned[: len(drawn.get_xdata())])
     assert lines_at(ax, table["II"].predicted) and lines_at(ax, table["II"].end)
-    ax = panels.plot_agreement(overlapping)
+    ax = figures.plot_agreement(overlapping)
     np.testing.assert_array_equal(labelled(ax, "key noise").get_ydata(), r.agree("key_noise"))
     np.testing.assert_array_equal(labelled(ax, "query noise").get_ydata(), r.agree("query_noise"))
 
 
 def test_signals(overlapping):
-    r, ax = reading(overlapping), panels.plot_signals(overlapping)
+    r, ax = reading(overlapping), figures.plot_signals(overlapping)
     positive = r["query_signal"][100] > 0
     np.testing.assert_array_equal(labelled(ax, "query, positive").get_ydata(), np.median(r["query_signal"][:, positive], axis=1))
     np.testing.assert_array_equal(labelled(ax, "key, negative").get_ydata(), np.median(r["key_signal"][:, ~positive], axis=1))
 
 
 def test_loss_lies_between_the_drawn_bounds(disjoint):
-    ax = panels.plot_train_loss(disjoint)
+    ax = figures.plot_train_loss(disjoint)
     low, high = loss_bounds(disjoint["mean_value_signal"], disjoint["mean_value_noise"])
     np.testing.assert_array_equal(labelled(ax, "lower bound").get_ydata(), low)
     drawn = labelled(ax, "upper bound").get_ydata()
@@ -219,7 +219,7 @@ def test_test_loss_is_drawn_at_its_own_steps():
     run, at = small_run(record=["train_loss", "test_loss", "test_error"]), np.array([0, 10, 60])
     sparse = {name: run[name][at] for name in ("test_loss", "test_error")}
     run = dataclasses.replace(run, arrays={**run.arrays, **sparse}, sparser={name: at for name in sparse})
-    for drawn in (labelled(panels.plot_test_loss(run), "test loss"), labelled(figures.horizon(run).axes[-1], "test loss")):
+    for drawn in (labelled(figures.plot_test_loss(run), "test loss"), labelled(figures.horizon(run).axes[-1], "test loss")):
         np.testing.assert_array_equal(drawn.get_xdata(), at)
         np.testing.assert_array_equal(drawn.get_ydata(), sparse["test_loss"])
 
@@ -233,7 +233,7 @@ def test_stage_bands_are_those_of_the_table(name, disjoint):
 
 
 def test_clock_shows_measured_and_predicted(disjoint):
-    ax, table = panels.plot_clock(disjoint), stage_table(disjoint)
+    ax, table = figures.plot_clock(disjoint), stage_table(disjoint)
     points = {(round(float(line.get_xdata()[0]), 6), line.get_marker()) for line in ax.lines if len(line.get_xdata()) == 1}
     for stage in table.stages:
         assert (stage.end, "o") in points and (round(stage.predicted, 6), "D") in points
@@ -244,7 +244,7 @@ def test_clock_shows_measured_and_predicted(disjoint):
 
 
 def test_turns_histogram_counts_every_turn(overlapping):
-    ax, r = panels.plot_turns(overlapping), reading(overlapping)
+    ax, r = figures.plot_turns(overlapping), reading(overlapping)
     for name in ("key_noise", "query_noise"):
         turns = r.turns(name)
         assert f"({(turns < 900).sum()} of {len(turns)} turned)" in str(ax.get_legend_handles_labels()[1])
@@ -301,7 +301,7 @@ def test_panel_says_what_is_not_recorded(plot):
 @pytest.mark.parametrize("rule", [GradientDescent(0.1), Adam(1e-3), SignGD(1e-3, momentum=0.9)], ids=repr)
 def test_no_prediction_is_drawn_for_other_rules(rule):
     run = small_run(rule=rule)
-    for plot in set(PANELS) - {panels.plot_train_loss, panels.plot_test_loss}:
+    for plot in set(PANELS) - {figures.plot_train_loss, figures.plot_test_loss}:
         ax = plot(run)
         assert not [line for line in ax.lines if line.get_linestyle() == "--" and line.get_color() == "black"], plot.__name__
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ..predictions import SMALL, key_turn
+from ..predictions import SMALL, key_turn, logit_slope
 from ..reading import Reading, reading
 from .assumptions import DISJOINT, KAPPA_2, KAPPA_10, KAPPA_SMALL, NOISY, RESOLVED, SCALING, SIGNGD, broken
 
@@ -59,7 +59,7 @@ def _fits(r: Reading) -> tuple[np.ndarray, np.ndarray]:
 def _logit_slope(evidence: Any) -> Measured:
     r = reading(evidence)
     slope, _ = _fits(r)
-    ratio = float(np.median(slope / (-r.m_k * (r.lr * r.a) ** 2)))
+    ratio = float(np.median(slope / logit_slope(r.a, r.m_k, r.lr)))
     return Measured(ratio, 1.0, abs(ratio - 1.0), 0.12, "median over samples, steps in [0.1, 1] T_key", "of -m_k (lr a_i)^2")
 
 

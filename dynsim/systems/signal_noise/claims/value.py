@@ -18,8 +18,7 @@ PAGE = "docs/derivations/signal_noise.md, section 4"
 
 def _value_signal_linear(evidence: Any) -> Measured:
     r = reading(evidence)
-    A = r["mean_value_signal"]
-    line = A[0] + 2.0 * r.lr * r.mu * r.elapsed
+    A, line = r["mean_value_signal"], r.value_lines[0]
     deviation = np.abs(A - line) / (np.abs(A[0]) + 2.0 * r.lr * r.mu * np.maximum(r.elapsed, 1))
     t = int(np.argmax(deviation))
     return Measured(A[t], line[t], deviation[t], 1e-12, f"step {r.at[t]}")
@@ -27,8 +26,7 @@ def _value_signal_linear(evidence: Any) -> Measured:
 
 def _value_noise_linear(evidence: Any) -> Measured:
     r = reading(evidence)
-    B = r["mean_value_noise"]
-    line = B[0] + 2.0 * r.lr * r.a * r.elapsed[:, None]
+    B, line = r["mean_value_noise"], r.value_lines[1]
     deviation = np.abs(B - line) / (np.abs(B[0]) + 2.0 * r.lr * r.a * np.maximum(r.elapsed, 1)[:, None])
     t, i = np.unravel_index(np.argmax(deviation), deviation.shape)
     return Measured(B[t, i], line[t, i], deviation[t, i], 1e-12, f"step {r.at[t]}, sample {i}")
@@ -107,12 +105,12 @@ def _noise_outgrows_signal(evidence: Any) -> Measured:
 CLAIMS = (
     Claim(
         "value_signal_linear", "mean value signal is a straight line, A(t) = A(0) + 2 lr |mu| t", _value_signal_linear,
-        Source("derived", PAGE), r"A(t) = A(0) + 2\eta\|\mu\|t", {"run": ["mean_value_signal"]}, (SIGNGD, APART),
+        Source("derived", PAGE), r"A(t) = A(0) + 2\eta\|\mu\|t", {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, APART),
         broken(mean_value_signal=lambda r: r["mean_value_signal"] + 1e-6 * r.lr * r.at),
     ),
     Claim(
         "value_noise_linear", "mean value noise is a straight line, B_i(t) = B_i(0) + 2 lr a_i t", _value_noise_linear,
-        Source("derived", PAGE), r"B_i(t) = B_i(0) + 2\eta a_i t", {"run": ["mean_value_noise"]}, (SIGNGD, DISJOINT),
+        Source("derived", PAGE), r"B_i(t) = B_i(0) + 2\eta a_i t", {"run": ["mean_value_signal", "mean_value_noise"]}, (SIGNGD, DISJOINT),
         broken(mean_value_noise=lambda r: r["mean_value_noise"] + 1e-6 * r.lr * r.at[:, None]),
     ),
     Claim(

@@ -1,4 +1,4 @@
-"""Figures of a run, made of `panels`: the paper's Fig. 1 and Fig. 3 as reconstructed here, the whole horizon, the loss, the clock."""
+"""Figures of a run, made of the panels: the paper's Fig. 1 and Fig. 3 as reconstructed here, the whole horizon, the loss, the clock."""
 
 from __future__ import annotations
 
@@ -10,44 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ... import plotting
-from ...plotting import COLOURS, bundle, line, theory
-from ...trajectory import Trajectory
-from .observables import OBSERVABLES
-from .panels import (
-    NOISE,
-    SIGNAL,
-    TEST,
-    TRAIN,
-    draw_noise,
-    draw_signals,
-    draw_softmax,
-    early_end,
-    known_stages,
-    plot_agreement,
-    plot_alignment,
-    plot_clock,
-    plot_initial_groups,
-    plot_noise,
-    plot_progress,
-    plot_signals,
-    plot_softmax,
-    plot_test_loss,
-    plot_train_loss,
-    plot_turns,
-    plot_value,
-    single,
-    time_frame,
-    view,
-)
-from .reading import Reading, reading
-from .stages import Stage
+from .... import plotting
+from ....plotting import COLOURS, bundle, line, theory
+from ....trajectory import Trajectory
+from ..observables import OBSERVABLES
+from ..reading import Reading, reading
+from ..stages import Stage
+from .drawing import NOISE, SIGNAL, TEST, TRAIN, draw_noise, draw_signals, draw_softmax, early_end, known_stages, single, time_frame, view
+from .dynamics import plot_agreement, plot_alignment, plot_initial_groups, plot_noise, plot_signals, plot_softmax, plot_value
+from .outcome import plot_clock, plot_progress, plot_test_loss, plot_train_loss, plot_turns
 
-__all__ = [
-    "FIGURES", "MAIN_FIGURES", "clock", "figure1", "figure3", "horizon", "loss", "plot_agreement", "plot_alignment", "plot_clock",
-    "plot_initial_groups", "plot_noise", "plot_progress", "plot_signals", "plot_softmax", "plot_test_loss", "plot_train_loss",
-    "plot_turns", "plot_value", "stages",
-]
+__all__ = ["FIGURES", "MAIN_FIGURES", "clock", "figure1", "figure3", "horizon", "loss", "stages"]
 
 _Strip = Callable[[Axes, Reading, NDArray], None]
 

@@ -1,0 +1,28 @@
+"""Figures of a run and the panels they are made of. Importing this imports Matplotlib."""
+
+from .dynamics import plot_agreement, plot_alignment, plot_initial_groups, plot_noise, plot_signals, plot_softmax, plot_value
+from .outcome import plot_clock, plot_progress, plot_test_loss, plot_train_loss, plot_turns
+from .pages import FIGURES, MAIN_FIGURES, clock, figure1, figure3, horizon, loss, stages
+
+__all__ = [
+    "FIGURES",
+    "MAIN_FIGURES",
+    "clock",
+    "figure1",
+    "figure3",
+    "horizon",
+    "loss",
+    "stages",
+    "plot_agreement",
+    "plot_alignment",
+    "plot_initial_groups",
+    "plot_noise",
+    "plot_signals",
+    "plot_softmax",
+    "plot_value",
+    "plot_clock",
+    "plot_progress",
+    "plot_test_loss",
+    "plot_train_loss",
+    "plot_turns",
+]
