@@ -108,7 +108,9 @@ class Experiment:
             On Ctrl-C; its trajectory holds everything recorded so far.
         """
         try:
-            run = simulate(self.build(engine), self.optimizer, steps=self.steps, record=self.record, at=self.recorded_steps, progress=progress)
+            run = simulate(
+                self.build(engine), self.optimizer, steps=self.steps, record=self.record, at=self.recorded_steps, progress=progress
+            )
         except Interrupted as stopped:
             raise Interrupted(self._signed(stopped.trajectory)) from None
         return self._signed(run)

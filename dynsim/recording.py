@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,69 +89,96 @@ class Recorder:
                 self.kept[name] = at % every == 0
                 self.kept[name][[0, -1]] = True
         self.lead = np.shape(system.start)[:-1]
-        shapes = self._shapes(system)
-        numbers = sum(int(kept.sum()) * int(np.prod(self.lead + shapes[name])) for name, kept in self.kept.items())
+        self.stores = self._stores(system)
+        numbers = sum(int(s.kept.sum()) * int(np.prod(self.lead + s.shape)) for s in self.stores)
         available = available_memory() if limit is None else float(limit)
         if 8.0 * numbers > available:
             raise MemoryError(
                 f"recording {', '.join(record)} at {len(at)} steps needs {8 * numbers / 2**30:.2f} GiB and {available / 2**30:.2f} GiB are "
                 "available: record fewer steps (every=10), fewer quantities (record=['train_loss']) or run fewer replicates"
             )
-        self.buffers = {name: np.empty((int(kept.sum()), *self.lead, *shapes[name])) for name, kept in self.kept.items()}
-        always = [name for name, kept in self.kept.items() if kept.all()]
-        self._always = [(self.buffers[name], self.observables[name].of) for name in always]
-        self._seldom = [name for name in self.kept if name not in always]
+        for store in self.stores:
+            store.array = np.empty((int(store.kept.sum()), *self.lead, *store.shape))
+        self._always = [(store.array, store.of) for store in self.stores if store.kept.all()]
+        self._seldom = [store for store in self.stores if not store.kept.all()]
 
-    def _shapes(self, system: System) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each quantity for one replicate, from one forward pass."""
+    def _stores(self, system: System) -> list[_Store]:
+        """Choose what to store: together where several quantities are views of one array and fill it, else each by itself."""
         one = system.replicates(slice(0, 1)) if self.lead else system
         views = one.layout.views(np.ascontiguousarray(one.start))
+        groups: dict[Any, list[str]] = {}
+        for name, observable in self.observables.items():
+            groups.setdefault((observable.of, self.kept[name].tobytes()), []).append(name)
+        stores = []
         with np.errstate(all="ignore"):  # only the shapes matter here
             cache = one.forward(views)
-            return {name: np.shape(o.of(views, cache))[len(self.lead):] for name, o in self.observables.items()}
-
-    def _place(self, name: str, row: int) -> int | None:
-        """Return the row of a quantity's own array that belongs to recorded step number `row`, if there is one."""
-        kept = self.kept[name]
-        return int(kept[:row].sum()) if kept[row] else None
+            for (of, _), names in groups.items():
+                whole = np.asarray(of(views, cache))
+                parts = {name: self.observables[name].view(whole) for name in names}
+                if sum(part.size for part in parts.values()) >= whole.size:
+                    together = {name: self.observables[name].view for name in names}
+                    stores.append(_Store(of, together, self.kept[names[0]], whole.shape[len(self.lead):]))
+                else:
+                    stores.extend(
+                        _Store(self.observables[name].read, {name: _as_it_is}, self.kept[name], part.shape[len(self.lead):])
+                        for name, part in parts.items()
+                    )
+        return stores
 
     def write(self, row: int, state: Any, part: Any) -> None:
         """Record the present state of one chunk of replicates as recorded step number `row`."""
         views, cache = state.views, state.cache
-        for buffer, of in self._always:
-            buffer[row, part] = of(views, cache)
-        for name in self._seldom:
-            place = self._place(name, row)
-            if place is not None:
-                self.buffers[name][place, part] = self.observables[name].of(views, cache)
+        if part is ...:
+            for array, of in self._always:  # the common case, and the one where an index less can be felt
+                array[row] = of(views, cache)
+        else:
+            for array, of in self._always:
+                array[row, part] = of(views, cache)
+        for store in self._seldom:
+            if store.kept[row]:
+                store.array[store.place(row), part] = store.of(views, cache)
 
     def write_last(self, row: int, step: int, state: Any) -> None:
         """Record the state at which a single run ended early, whether its step was due or not."""
         self.at[row:] = step
-        for name in self._seldom:
-            self.kept[name][row] = True
+        for store in self._seldom:
+            store.kept[row] = True
         self.write(row, state, ...)
 
     def blank(self, row: int, part: Any, over: NDArray) -> None:
         """Write NaN for the replicates of a chunk that are over."""
-        for name, buffer in self.buffers.items():
-            place = self._place(name, row)
-            if place is not None:
-                buffer[place][part][over] = np.nan
+        for store in self.stores:
+            if store.kept[row]:
+                store.array[store.place(row)][part][over] = np.nan
 
     def fill(self, row: int, part: Any) -> None:
         """Write NaN from recorded step number `row` on, where nothing was recorded."""
-        for name, buffer in self.buffers.items():
-            buffer[int(self.kept[name][:row].sum()):, part] = np.nan
+        for store in self.stores:
+            store.array[store.place(row):, part] = np.nan
 
     def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]], dict[str, NDArray]]:
         """Return arrays, their dims, and the steps of those recorded seldom, up to recorded step number `rows`."""
-        arrays, dims, sparser = {}, {}, {}
-        for name, observable in self.observables.items():
-            kept = self.kept[name][:rows]
-            stored = self.buffers[name][: int(kept.sum())]
-            arrays[name] = np.swapaxes(stored, -1, -2) if observable.swap else stored
-            dims[name] = ("step",) + ("replicate",) * len(self.lead) + observable.dims
-            if name in self._seldom:
-                sparser[name] = self.at[:rows][kept]
+        views = {name: view(store.array[: store.place(rows)]) for store in self.stores for name, view in store.views.items()}
+        arrays = {name: views[name] for name in self.observables}
+        dims = {name: ("step", *("replicate",) * len(self.lead), *o.dims) for name, o in self.observables.items()}
+        sparser = {name: self.at[:rows][store.kept[:rows]] for store in self._seldom for name in store.views}
         return arrays, dims, sparser
+
+
+@dataclass
+class _Store:
+    """One preallocated array: what fills it, the quantities that are views of it, the recorded steps it keeps."""
+
+    of: Callable[[Any, Any], NDArray]
+    views: dict[str, Callable[[NDArray], NDArray]]
+    kept: NDArray
+    shape: tuple[int, ...]
+    array: NDArray = field(default_factory=lambda: np.empty(0))
+
+    def place(self, row: int) -> int:
+        """Return how many of the recorded steps before number `row` this array keeps."""
+        return int(self.kept[:row].sum())
+
+
+def _as_it_is(stored: NDArray) -> NDArray:
+    return stored

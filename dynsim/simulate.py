@@ -340,7 +340,7 @@ class _Run:
 
     def _first_not_finite(self, state: State) -> str:
         for name, observable in self.recorder.observables.items():
-            if not np.isfinite(observable.of(state.views, state.cache)).all():
+            if not np.isfinite(observable.read(state.views, state.cache)).all():
                 return name
         return "train_loss"
 

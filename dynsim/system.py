@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -24,15 +24,16 @@ class Observable:
         Maps (params views, forward cache) to an array of shape (*replicates, *axes). It reads the
         cache and never runs a forward pass of its own.
     dims : tuple of str
-        Names of the trailing axes, as shown to the user.
+        Names of the trailing axes of what `view` returns.
     doc : str
         One line for tables.
     symbol : str
         LaTeX, for axis labels and the symbol table.
     default : bool
         Recorded when the user names nothing.
-    swap : bool
-        `of` returns the last two axes in the other order than `dims`.
+    view : callable
+        Maps what `of` returned, with any leading axes, to the quantity: a slice or a transposition, never
+        a copy. Quantities that are views of the same `of` are copied and stored together.
     """
 
     of: Callable[[SimpleNamespace, SimpleNamespace], NDArray]
@@ -40,7 +41,11 @@ class Observable:
     doc: str
     symbol: str
     default: bool = True
-    swap: bool = False
+    view: Callable[[NDArray], NDArray] = field(default=lambda stored: stored)
+
+    def read(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
+        """Return the quantity at a live state."""
+        return self.view(self.of(params, cache))
 
 
 class System(Protocol):

@@ -78,7 +78,7 @@ class Quadratic:
     observables = {
         "train_loss": Observable(lambda p, c: c.loss, (), "loss", "L"),
         "inner": Observable(lambda p, c: p.b, ("row", "column"), "block b", "b"),
-        "turned": Observable(lambda p, c: p.b, ("column", "row"), "block b, turned", "b^T", swap=True),
+        "turned": Observable(lambda p, c: p.b, ("column", "row"), "block b, turned", "b^T", view=lambda b: np.swapaxes(b, -1, -2)),
         "slope": Observable(lambda p, c: c.pull.b, ("row", "column"), "force on block b", "g_b", default=False),
     }
 

@@ -58,7 +58,8 @@ def report():
 
 def test_report_puts_first_what_needs_attention(report):
     text = str(report)
-    order = [text.index(name) for name in ("  violated       bad", "  inconclusive   open", "  not applicable unmet", "  holds          good")]
+    lines = ("  violated       bad", "  inconclusive   open", "  not applicable unmet", "  holds          good")
+    order = [text.index(line) for line in lines]
     assert order == sorted(order)
     assert text.splitlines()[0] == "1 violated, 1 inconclusive, 1 not applicable, 1 holds"
     assert not report.ok

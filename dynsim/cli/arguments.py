@@ -35,7 +35,8 @@ def experiment_options(parser: argparse.ArgumentParser) -> None:
     setting_options(parser)
     parser.add_argument("--steps", type=_whole, help="updates to make")
     parser.add_argument("--seed", type=_whole, help="seed of data, weights and test data")
-    parser.add_argument("--record", metavar="NAME[:EVERY],...", action="append", help="quantities to record, each at every step that is recorded or at multiples of EVERY; may be repeated")
+    parser.add_argument("--record", metavar="NAME[:EVERY],...", action="append",
+                        help="quantities to record, each at every step that is recorded or at multiples of EVERY; may be repeated")
     parser.add_argument("--every", type=_whole, help="record every so many steps")
     parser.add_argument("--closely", type=_whole, help="record each of the first steps besides")
     parser.add_argument(

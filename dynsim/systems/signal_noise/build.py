@@ -131,7 +131,8 @@ def dense(setting: Setting, *, seed: int = 0) -> TwoTokenTransformer:
         If d is too large to hold; the lumped system does not allocate d numbers.
     """
     draw = _Draw(_checked(setting), seed)
-    _check_memory(f"a dense system with d={setting.d}", 8 * (setting.m_k + setting.m_v) * setting.d, "use signal_noise.lumped(setting, rule, seed=...)")
+    numbers = 8 * (setting.m_k + setting.m_v) * setting.d  # two matrices each: start, parameters, gradient, step
+    _check_memory(f"a dense system with d={setting.d}", numbers, "use signal_noise.lumped(setting, rule, seed=...)")
     rng = draw.rng("weights_outside")
     W_QK = setting.sigma_0 * rng.standard_normal((2, setting.d, setting.m_k))
     W_V = setting.sigma_0 * rng.standard_normal((2, setting.m_v, setting.d))

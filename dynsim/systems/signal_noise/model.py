@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layout import Layout
-from ...numerics import LOWEST, logistic, softplus
+from ...numerics import logistic, softplus
 from .data import Data
 from .features import Features
 from .fresh import TestTokens
@@ -194,7 +194,8 @@ class TwoTokenTransformer:
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return loss and intermediate values.
 
-        Shapes: v (..., D); P (..., 2, n + 1, m_k); q, k (..., m_k); th, ka, a (..., n, m_k); A (..., 1); B, D, margin, losses (..., n);
+        Shapes: v (..., D); P (..., 2, n + 1, m_k); V (..., n + 1); q, k (..., m_k); th, ka, a (..., n, m_k); A (..., 1); B, margin,
+        losses (..., n);
         z and the fields of s (..., 2, n); loss (...).
         """
         v = params.W_V[..., 0, :, :].mean(-2) - params.W_V[..., 1, :, :].mean(-2) if self.value_rows else params.v
@@ -211,8 +212,8 @@ class TwoTokenTransformer:
         margin = (s.p[..., 0, :] + s.p[..., 1, :]) * A + (s.q[..., 0, :] + s.q[..., 1, :]) * B  # (7)
         losses = softplus(-margin)
         return SimpleNamespace(
-            system=self, v=v, P=P, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, losses=losses,
-            loss=losses.sum(-1) / self.n,
+            system=self, v=v, V=V, P=P, q=q, th=th, k=k, ka=ka, A=A, B=B, a=a, z=z, s=s, margin=margin, losses=losses,
+            loss=np.add.reduce(losses, axis=-1) / self.n,
         )
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
@@ -258,9 +259,9 @@ class TwoTokenTransformer:
 def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
     """Return log l_i, shape (..., n), log |c1_i| and log |c2_i|, shape (..., 2, n), and the sign of both, equation (8)."""
     D = c.B - c.A
-    log_l = -math.log(D.shape[-1]) - softplus(c.margin)  # l_i = sigmoid(-margin_i) / n
+    log_l = -math.log(D.shape[-1]) - (c.losses + c.margin)  # l_i = sigmoid(-margin_i) / n
     log_D = np.log(np.maximum(np.abs(D), TINY))  # where D is 0, and with it the sign, any finite number will do
-    log_c = np.maximum((log_l + log_D)[..., None, :] + c.s.log_pq, LOWEST)
+    log_c = (log_l + log_D)[..., None, :] + c.s.log_pq
     return log_l, log_c, np.sign(D)
 
 
@@ -284,15 +285,19 @@ def _relative_coefficients(
     log_c1, log_c2 = log_c[..., 0, :], log_c[..., 1, :]
     log_scale = np.empty((*log_c.shape[:-2], 3, log_c.shape[-1] + 1))
     of_query, of_key, of_v = log_scale[..., 0, :], log_scale[..., 1, :], log_scale[..., 2, :]
-    of_query[..., 0], of_query[..., 1:] = log_c1.max(-1), log_c2
     top = np.maximum(log_c1, log_c2, out=of_key[..., 1:])
-    of_key[..., 0] = top.max(-1)
+    np.maximum.reduce(top, axis=-1, out=of_key[..., 0])
+    np.maximum.reduce(log_c1, axis=-1, out=of_query[..., 0])
+    of_query[..., 1:] = log_c2
+    relative = np.empty((*log_c.shape[:-2], 4, log_c.shape[-1]))
+    np.subtract(log_c1, of_query[..., :1], out=relative[..., 0, :])
+    np.subtract(log_c, top[..., None, :], out=relative[..., 1:3, :])
+    np.subtract(top, of_key[..., :1], out=relative[..., 3, :])
+    np.exp(relative, out=relative)
+    relative[..., :3, :] *= sign[..., None, :]
     coefficients = {
-        "query": sign,
-        "query_mu": sign * np.exp(log_c1 - of_query[..., :1]),
-        "key_q": sign * np.exp(log_c1 - top),
-        "key_th": sign * np.exp(log_c2 - top),
-        "key_mu": np.exp(top - of_key[..., :1]),
+        "query": sign, "query_mu": relative[..., 0, :], "key_q": relative[..., 1, :], "key_th": relative[..., 2, :],
+        "key_mu": relative[..., 3, :],
     }
     if meet:
         log_p = -c.s.softplus_neg

@@ -133,11 +133,12 @@ CLAIMS = (
         broken(key_noise=lambda r: np.concatenate([-r["key_noise"][:1], r["key_noise"][1:]])),
     ),
     Claim(
-        "lemma_4_2_alignment", "97 % of pairs agree in sign when the last of them is predicted to flip, max min(|th + q|, |ka - k|) / (lr a_i) + 2 tau_i",
+        "lemma_4_2_alignment",
+        "97 % of pairs agree in sign when the last of them is predicted to flip, max min(|th + q|, |ka - k|) / (lr a_i) + 2 tau_i",
         _aligned_in_time, Source("paper", "Lemma 4.2 (title); time and level derived here"),
         r"\max \min(|\theta+q|,|\kappa-k|)/(\eta a_i) + 2\tau_i",
         {"run": (*SIGNALS["run"], *STAGES["run"][2:])}, EARLY,
-        broken(query_noise=lambda r: r["query_noise"][np.maximum(np.arange(len(r.at)) - int(r.kappa * 2), 0)] * np.where(r.at > 0, -1, 1)[:, None, None]),
+        broken(query_noise=lambda r: r["query_noise"] * np.where(r.at > 0, -1, 1)[:, None, None]),
     ),
     Claim(
         "lemma_4_3_alignment_complete", "all pairs agree in sign by 0.8 T_key", _alignment_complete,
@@ -147,7 +148,8 @@ CLAIMS = (
     ),
     Claim(
         "lemma_4_3_half_positive", "at the end of Stage II positive and negative noise are each about half", _half_positive,
-        Source("paper", "Lemma 4.3; \"about\" read here as within 0.1, or three standard deviations of fair coins"), r"\#\{\kappa>0\} \approx 1/2", STAGES, (SIGNGD, NOISY),
+        Source("paper", "Lemma 4.3; \"about\" read here as within 0.1, or three standard deviations of fair coins"),
+        r"\#\{\kappa>0\} \approx 1/2", STAGES, (SIGNGD, NOISY),
         broken(key_noise=lambda r: np.abs(r["key_noise"]), query_noise=lambda r: np.abs(r["query_noise"])),
     ),
     Claim(
@@ -162,13 +164,17 @@ CLAIMS = (
         (SIGNGD,), broken(query_signal=lambda r: np.concatenate([-r["query_signal"][:, :1], r["query_signal"][:, 1:]], axis=1)),
     ),
     Claim(
-        "lemma_4_4_query_vote", "the query signal of a row follows the majority of its key noise (in 80 % of rows with a majority, at 0.8 T_key)",
-        _query_follows, Source("paper", "Lemma 4.4; level derived here"), r"\mathrm{sgn}\,q_r = \mathrm{sgn}\sum_i \mathrm{sgn}\,\kappa_{ri}",
+        "lemma_4_4_query_vote",
+        "the query signal of a row follows the majority of its key noise (in 80 % of rows with a majority, at 0.8 T_key)",
+        _query_follows, Source("paper", "Lemma 4.4; level derived here"),
+        r"\mathrm{sgn}\,q_r = \mathrm{sgn}\sum_i \mathrm{sgn}\,\kappa_{ri}",
         SIGNALS, EARLY, broken(query_signal=lambda r: -r["query_signal"]),
     ),
     Claim(
-        "lemma_4_4_key_vote", "the key signal of a row takes the opposite of its query noise's vote (in 80 % of rows with a majority, at 0.8 T_key)",
-        _key_opposes, Source("paper", "Lemma 4.4; level derived here"), r"\mathrm{sgn}\,k_r = -\mathrm{sgn}\sum_i \mathrm{sgn}\,\theta_{ri}",
+        "lemma_4_4_key_vote",
+        "the key signal of a row takes the opposite of its query noise's vote (in 80 % of rows with a majority, at 0.8 T_key)",
+        _key_opposes, Source("paper", "Lemma 4.4; level derived here"),
+        r"\mathrm{sgn}\,k_r = -\mathrm{sgn}\sum_i \mathrm{sgn}\,\theta_{ri}",
         SIGNALS, EARLY, broken(key_signal=lambda r: -r["key_signal"]),
     ),
     Claim(

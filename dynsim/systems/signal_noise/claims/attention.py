@@ -156,13 +156,15 @@ CLAIMS = (
         broken(query_noise=lambda r: r["query_noise"][np.minimum(np.arange(len(r.at)) * 2, len(r.at) - 1)]),
     ),
     Claim(
-        "lemma_4_7_query_agrees", "after its turn query noise comes to agree in sign with its row's query signal (98 % of pairs by 6 T_key)",
+        "lemma_4_7_query_agrees",
+        "after its turn query noise comes to agree in sign with its row's query signal (98 % of pairs by 6 T_key)",
         _query_agrees, Source("paper", "Lemma 4.7; time and level chosen here"), r"\mathrm{sgn}\,\theta_{ri} = \mathrm{sgn}\,q_r",
         {"run": ("query_noise", "query_signal")}, (SIGNGD, NOISY, KAPPA_2, KAPPA_SMALL, RESOLVED, DISJOINT),
         broken(query_noise=lambda r: r["query_noise"] * np.where(np.arange(r.m_k) % 4 == 0, -1, 1)[:, None]),
     ),
     Claim(
-        "lemma_4_8_end", "at the end of Stage IV 99 % of all noise agrees with its row's query signal and both softmax outputs are below 0.1 on average",
+        "lemma_4_8_end",
+        "at the end of Stage IV 99 % of all noise agrees with its row's query signal and both softmax outputs are below 0.1 on average",
         _end, Source("paper", "Lemma 4.8; levels and time (max of 8 T_key, 1.2 T_attn) chosen here"),
         r"\mathrm{sgn}\,\theta = \mathrm{sgn}\,\kappa = \mathrm{sgn}\,q,\ s_{11}, s_{21} < 0.1",
         {"run": (*SIGNALS, *VALUE, *SOFTMAX)}, (SIGNGD, NOISY, KAPPA_2, KAPPA_SMALL, RESOLVED),

@@ -64,7 +64,7 @@ def _attention_memorises(evidence: Any) -> Measured:
     r = reading(evidence)
     if r.T_small is None:
         if r.at[-1] < WITHIN * r.T_attn:
-            raise Inconclusive(f"mean s_11 stays above {SMALL} within the horizon of {r.at[-1]} steps; T_attn is predicted at {r.T_attn:.0f}")
+            raise Inconclusive(f"mean s_11 stays above {SMALL} until the horizon of {r.at[-1]} steps; predicted T_attn {r.T_attn:.0f}")
         return Measured(float(r.at[-1]), r.T_attn, 2.0 * WITHIN, WITHIN, f"mean s_11 stays above {SMALL}", "steps")
     t = r.row(r.T_small)
     s_21 = float(r["softmax_21"][t].mean())
@@ -96,9 +96,11 @@ CLAIMS = (
         (SIGNGD, DISJOINT, APART, NOISY), broken(train_loss=lambda r: r["train_loss"] ** 2),
     ),
     Claim(
-        "theorem_3_2_attention", f"attention memorises noise: both mean softmax outputs on the signal are below {SMALL} no later than {WITHIN} T_attn",
+        "theorem_3_2_attention",
+        f"attention memorises noise: both mean softmax outputs on the signal are below {SMALL} no later than {WITHIN} T_attn",
         _attention_memorises, Source("paper", "Theorem 3.2 (softmax outputs o(1) at T_attn); level and factor chosen here"),
-        r"s_{11}, s_{21} = o(1)", {"run": ("softmax_11", "softmax_21")}, (SIGNGD, NOISY), broken(softmax_21=lambda r: 1.0 - r["softmax_21"]),
+        r"s_{11}, s_{21} = o(1)", {"run": ("softmax_11", "softmax_21")}, (SIGNGD, NOISY),
+        broken(softmax_21=lambda r: 1.0 - r["softmax_21"]),
     ),
     Claim(
         "theorem_3_2_test_loss", "the test loss stays of order 1: within 20 % of log 2 when the training loss is small", _test_loss,

@@ -116,12 +116,14 @@ CLAIMS = (
     Claim(
         "value_noise_bounds", "every step moves mean value noise up by between 2 lr (|private_i|_1 - |shared_i|_1) and 2 lr a_i",
         _value_noise_bounds, Source("derived", PAGE), r"2\eta(|\xi_i^{priv}|_1 - |\xi_i^{shared}|_1) \le \Delta B_i \le 2\eta a_i",
-        {"run": ["mean_value_noise"]}, (SIGNGD,), broken(mean_value_noise=lambda r: r["mean_value_noise"] * 1.5 + r.lr * r.a * r.at[:, None]),
+        {"run": ["mean_value_noise"]}, (SIGNGD,),
+        broken(mean_value_noise=lambda r: r["mean_value_noise"] * 1.5 + r.lr * r.a * r.at[:, None]),
     ),
     Claim(
         "noise_bounds", "every step moves query and key noise by between lr (|private_i|_1 - |shared_i|_1) and lr a_i in size",
         _noise_bounds, Source("derived", PAGE), r"\eta(|\xi_i^{priv}|_1 - |\xi_i^{shared}|_1) \le |\Delta| \le \eta a_i",
-        {"run": ["query_noise", "key_noise"]}, (SIGNGD,), broken(key_noise=lambda r: 1.001 * r["key_noise"] * (1 + 1e-3 * r.at[:, None, None])),
+        {"run": ["query_noise", "key_noise"]}, (SIGNGD,),
+        broken(key_noise=lambda r: 1.001 * r["key_noise"] * (1 + 1e-3 * r.at[:, None, None])),
     ),
     Claim(
         "stage_one_end", "Stage I ends, mean value noise exceeding mean value signal in every sample, at the step computed from the start",
@@ -138,7 +140,8 @@ CLAIMS = (
     Claim(
         "lemma_4_1_key_noise_still", "while mean value noise becomes linear, key noise stays near its initial value: it moves by less than "
         "its own initial size in Stage I", _key_noise_still,
-        Source("paper", "Lemma 4.1 (title and captions); threshold chosen here"), r"\|\kappa(T_1)-\kappa(0)\|_{rms} \le \|\kappa(0)\|_{rms}",
+        Source("paper", "Lemma 4.1 (title and captions); threshold chosen here"),
+        r"\|\kappa(T_1)-\kappa(0)\|_{rms} \le \|\kappa(0)\|_{rms}",
         {"run": ["mean_value_signal", "mean_value_noise", "key_noise", "query_noise"]}, (SIGNGD, NOISY, KAPPA_2),
         broken(key_noise=lambda r: r["key_noise"] * (1.0 + r.at[:, None, None])),
     ),

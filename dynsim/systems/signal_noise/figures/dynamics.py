@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .... import plotting
+from ....numerics import logistic
 from ....plotting import COLOURS, bundle, chosen, line, measured, predicted, theory
 from ....trajectory import Trajectory
 from ..observables import OBSERVABLES
@@ -191,7 +192,8 @@ def plot_softmax(
         if r.is_signgd:
             decay = t[t <= r.T_key]
             if len(decay) > 1:
-                theory(ax, decay, np.exp(-np.logaddexp(0.0, -logit_slope(float(np.median(r.a)), r.m_k, r.lr) * decay**2)), r"logit $s_{21} = -m_k(\eta a t)^2$")
+                logit = logit_slope(float(np.median(r.a)), r.m_k, r.lr) * decay**2
+                theory(ax, decay, logistic(logit).p, r"logit $s_{21} = -m_k(\eta a t)^2$")
         if log:
             if r.is_signgd:
                 predicted(ax, r.T_key, r"$T_\mathrm{key}$ predicted", until=until)
