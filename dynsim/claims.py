@@ -231,8 +231,10 @@ class Report:
         lines = [", ".join(f"{count} {sort}" for sort, count in self.counts.items() if count) or "no claims checked"]
         for sort in VERDICTS:
             for v in (v for v in self.verdicts if v.verdict == sort):
-                folded = sort == "holds" and not full
-                lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}; {v.source})" if folded else "  " + str(v))
+                if sort == "holds" and not full:
+                    lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}, tolerance {v.tolerance:.3g}; {v.source})")
+                else:
+                    lines.append("  " + str(v))
         return "\n".join(lines)
 
     def __str__(self) -> str:

@@ -241,19 +241,24 @@ class TwoTokenTransformer:
             out.W_V[..., 1, :, :] = -g[..., None, :]
 
     def ties(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Count gradient entries of W_Q and W_K below 1e-13 of the sum of their terms' magnitudes.
+        """Count gradient entries of W_Q, W_K and v below 1e-13 of the sum of their terms' magnitudes.
 
         Sign updates are discontinuous there: two exact forms of the same run may part at a tie.
         """
         c, X = cache, self.features
         coefficients, log_scale = _relative_coefficients(c, *_log_coefficients(c), X.mixed is not None)
-        entry, size, unused = np.empty_like(params.W_QK), np.empty_like(params.W_QK), np.empty_like(c.v)
-        none = np.zeros(c.margin.shape[:-1] + (self.n + 1,))
-        X.pull(_token_gradients(coefficients, c.a, c.P[..., 0, :, :], X.token_rows(entry)), none, entry, unused, log_scale)
+        entry, size, entry_v, size_v = np.empty_like(params.W_QK), np.empty_like(params.W_QK), np.empty_like(c.v), np.empty_like(c.v)
+        ones = np.ones((*c.margin.shape[:-1], self.n + 1))
+        X.pull(_token_gradients(coefficients, c.a, c.P[..., 0, :, :], X.token_rows(entry)), -ones, entry, entry_v, log_scale)
         coefficients = {name: np.abs(x) for name, x in coefficients.items()}
         T = _token_gradients(coefficients, np.abs(c.k)[..., None, :] + np.abs(c.ka), np.abs(c.P[..., 0, :, :]), X.token_rows(size))
-        X.magnitudes.pull(np.abs(T, out=T), none, size, unused, log_scale)
-        return ((np.abs(entry) < 1e-13 * np.abs(size)) & (size != 0)).sum((-1, -2, -3)).astype(float)
+        X.magnitudes.pull(np.abs(T, out=T), ones, size, size_v, log_scale)
+        return (_near_zero(entry, size).sum((-1, -2, -3)) + _near_zero(entry_v, size_v).sum(-1)).astype(float)
+
+
+def _near_zero(entry: NDArray, size: NDArray) -> NDArray:
+    """Tell where an entry is lost in the rounding of its terms; where there are no terms nothing is."""
+    return (np.abs(entry) < 1e-13 * size) & (size != 0)
 
 
 def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:

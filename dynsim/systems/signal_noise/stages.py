@@ -222,7 +222,7 @@ def stage_table(run: Any) -> StageTable:
     names = (
         ("I", "mean value noise", "Lemma 4.1", "B_i > A in every sample"),
         ("II", "sign alignment", "Lemmas 4.2, 4.3", "query and key noise agree in sign in every pair"),
-        ("III", "majority vote", "Lemma 4.4", "in 9 of 10 rows the query signal follows the key noise's vote the key signal against it"),
+        ("III", "majority vote", "Lemma 4.4", "in 9 rows of 10 the query signal follows the key noise's vote, the key signal opposes"),
         ("IV", "turns and decay", "Lemmas 4.5-4.8", "all noise agrees with its row's query signal, mean s_11 and s_21 < 0.1"),
     )
     stages = tuple(

@@ -380,3 +380,13 @@ def test_a_constructed_tie_is_counted():
     arrays["W_K"][0, 2] *= 1.001
     system = signal_noise.from_arrays(**arrays)
     assert simulate(system, SignGD(1.0), steps=0, record=["ties"])["ties"][0] == 0
+
+
+def test_a_tie_of_the_value_layer_is_counted():
+    """Two samples that are mirror images on a shared coordinate pull v there in opposite directions, equally hard."""
+    xi = np.array([[0.0, 1.0, 0.5, 0.0], [0.0, -1.0, 0.0, 0.5]])
+    for shift, ties in ((0.0, 1), (0.1, 0)):
+        xi[1, 1] = -1.0 + shift
+        zero = {name: np.zeros((2, 4)) for name in ("W_Q", "W_K", "W_V_pos", "W_V_neg")}
+        system = signal_noise.from_arrays(mu=[1.0, 0.0, 0.0, 0.0], xi=xi, y=[1, 1], **zero).lump(SignGD)
+        assert simulate(system, SignGD(0.1), steps=0, record=["ties"])["ties"][0] == ties
