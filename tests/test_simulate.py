@@ -14,6 +14,14 @@ from dynsim.systems import signal_noise
 from .helpers import RULES, Quadratic, assert_same_bits, same_bits
 
 ENGINE = importlib.import_module("dynsim.simulate")  # the name `dynsim.simulate` is the function
+
+
+@pytest.fixture(autouse=True)
+def pythons_own_ctrl_c():
+    """Where the suite runs in the background, Ctrl-C is ignored from birth: put Python's handler back for the test."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 DISJOINT = signal_noise.Setting(n=4, d=100, s=5, m_k=6, m_v=3, sigma_0=0.02, disjoint=True)
 SEEDS = list(range(7))
 
