@@ -116,7 +116,7 @@ def _check_memory(what: str, numbers: float, fix: str) -> None:
         raise MemoryError(f"{what} needs {8 * numbers / 2**30:.1f} GiB, of which {available_memory() / 2**30:.1f} GiB are free: {fix}")
 
 
-def dense(setting: Setting, *, seed: int = 0) -> TwoTokenTransformer:
+def dense(setting: Setting, seed: int = 0) -> TwoTokenTransformer:
     """Draw the model itself: all d coordinates of every weight matrix.
 
     Parameters
@@ -140,13 +140,13 @@ def dense(setting: Setting, *, seed: int = 0) -> TwoTokenTransformer:
     return row_model(draw.data, W_QK, W_V, draw.provenance("dense"), draw.dense_test)
 
 
-def restricted(setting: Setting, *, seed: int = 0) -> TwoTokenTransformer:
+def restricted(setting: Setting, seed: int = 0) -> TwoTokenTransformer:
     """Draw the model on the union of supports only: exact for every rule that acts per coordinate, in memory free of d."""
     draw = _Draw(_checked(setting), seed)
     return row_model(draw.data, *draw.inside(), draw.provenance("restricted"), draw.restricted_test)
 
 
-def lumped(setting: Setting, optimizer: Any, *, seed: int | Sequence[int] = 0) -> TwoTokenTransformer:
+def lumped(setting: Setting, optimizer: Any, seed: int | Sequence[int] = 0) -> TwoTokenTransformer:
     """Draw the exact reduction for a rule, in time and memory free of d and s.
 
     Parameters
@@ -200,7 +200,7 @@ def _stack(systems: Sequence[TwoTokenTransformer]) -> TwoTokenTransformer:
     )
 
 
-def best(setting: Setting, optimizer: Any, *, seed: int = 0) -> TwoTokenTransformer:
+def best(setting: Setting, optimizer: Any, seed: int = 0) -> TwoTokenTransformer:
     """Draw the smallest system that is exact for the rule: lumped where the rule lumps, else restricted."""
     try:
         lumping_kind(optimizer)
