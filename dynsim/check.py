@@ -12,14 +12,16 @@ from .trajectory import Trajectory
 __all__ = ["check"]
 
 
-def check(evidence: Trajectory | Mapping[str, Any], claims: Iterable[Claim] | None = None, *, control: bool = False) -> Report:
+def check(
+    evidence: Trajectory | Mapping[str, Any], claims: Mapping[str, Claim] | Iterable[Claim] | Claim | None = None, *, control: bool = False
+) -> Report:
     """Judge claims on a run.
 
     Parameters
     ----------
     evidence : Trajectory or mapping
         ``check(run)`` is short for ``check({"run": run})``.
-    claims : iterable of Claim, optional
+    claims : iterable or mapping of Claim, or one, optional
         Default: all claims of the run's system.
     control : bool, default False
         Judge each claim on its negative control instead: evidence broken on purpose, on which a check
@@ -43,10 +45,17 @@ def check(evidence: Trajectory | Mapping[str, Any], claims: Iterable[Claim] | No
     if claims is None:
         if "system" not in about:
             raise ValueError("the evidence does not say which system it is of: pass claims=[...]")
-        claims = system_module(about["system"]).CLAIMS.values()
+        claims = system_module(about["system"]).CLAIMS
+    chosen = _as_list(claims)
     if run is not None and not len(run.at):
         note = f"nothing was recorded before the run ended ({run.message})"
-        return Report(tuple(Verdict(c.id, c.statement, str(c.source), "inconclusive", note=note) for c in claims), about)
+        return Report(tuple(Verdict(c.id, c.statement, str(c.source), "inconclusive", note=note) for c in chosen), about)
     if control:
-        return Report(tuple(judge(c, c.control(evidence)) for c in claims if c.control is not None), about)
-    return Report(tuple(judge(claim, evidence) for claim in claims), about)
+        return Report(tuple(judge(c, c.control(evidence)) for c in chosen if c.control is not None), about)
+    return Report(tuple(judge(claim, evidence) for claim in chosen), about)
+
+
+def _as_list(claims: Mapping[str, Claim] | Iterable[Claim] | Claim) -> list[Claim]:
+    if isinstance(claims, Claim):
+        return [claims]
+    return list(claims.values() if isinstance(claims, Mapping) else claims)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 __all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
 
 VERDICTS = ("violated", "inconclusive", "not applicable", "holds")
@@ -66,6 +68,10 @@ class Measured:
     tolerance: float
     where: str = ""
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance={self.tolerance!r} must be > 0: for an exact claim take one for rounding, such as 1e-12")
 
 
 @dataclass(frozen=True)
@@ -180,8 +186,9 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         if missing:
             return replace(undecided, note=f"{', '.join(missing)} not recorded: add to record=")
     try:
-        unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
-        m = claim.measure(evidence)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is told below
+            unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
+            m = claim.measure(evidence)
     except Inconclusive as reason:
         return replace(undecided, note=str(reason))
     except ArithmeticError as error:

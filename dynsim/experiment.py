@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .naming import unknown_name
 from .optimizers import as_optimizer, describe, from_description
 from .progress import Progress
+from .recording import recorded_steps
 from .registry import system_module
 from .simulate import Interrupted, simulate
 from .trajectory import Trajectory
@@ -84,7 +85,7 @@ class Experiment:
     @property
     def recorded_steps(self) -> NDArray:
         """Steps at which the run is recorded; the first and the last are always among them."""
-        return np.union1d(np.arange(0, self.steps + 1, self.every), np.arange(min(self.closely, self.steps) + 1))
+        return np.union1d(recorded_steps(self.steps, self.every, None), np.arange(min(self.closely, self.steps) + 1))
 
     def build(self, engine: str = "auto") -> Any:
         """Return the system: "auto" the smallest that is exact for the rule, or "dense", "restricted", "lumped"."""

@@ -271,9 +271,9 @@ def describe(optimizer: Any) -> dict[str, Any]:
     {'rule': 'signgd', 'lr': 5e-05, 'momentum': 0.0}
     """
     name = next((name for name, cls in OPTIMIZERS.items() if type(optimizer) is cls), type(optimizer).__name__)
-    fields = asdict(optimizer) if hasattr(optimizer, "__dataclass_fields__") else {}
+    fields = asdict(optimizer) if hasattr(optimizer, "__dataclass_fields__") else {"lr": optimizer.lr}
     for key, value in fields.items():
-        if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ndarray, np.generic)):
             fields[key] = value.tolist()
         elif callable(value):
             fields[key] = f"function {getattr(value, '__name__', '?')}"

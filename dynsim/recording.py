@@ -76,6 +76,8 @@ class Recorder:
 
     def __init__(self, system: System, record: Record, at: NDArray, limit: float | None) -> None:
         self.at = at
+        if isinstance(record, str):
+            raise ValueError(f"record={record!r} must be a sequence of names, such as [{record!r}]")
         if record is None:
             record = [name for name, o in system.observables.items() if o.default]
         for name in record:

@@ -181,6 +181,8 @@ def simulate(
     >>> run["key_noise"].shape  # step, row, sample
     (41, 4, 3)
     """
+    if isinstance(optimizer, type):
+        raise TypeError(f"optimizer={optimizer.__name__} is a class: pass an instance, {optimizer.__name__}(lr=...)")
     optimizer = as_optimizer(optimizer)
     require_exact(system, optimizer)
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
@@ -193,8 +195,10 @@ def simulate(
         raise ValueError(f"start has shape {np.shape(given)}; it must have shape {(*lead, system.layout.size)} for this system")
     recorder = Recorder(system, record, recorded_steps(steps, every, at), max_bytes)
     origin = start.last_step if isinstance(start, Trajectory) else 0
-    if isinstance(start, Trajectory) and start.status == "interrupted" and len(np.unique(start.ended_at)) > 1:
-        raise ValueError("start was interrupted when its replicates were at different steps, so it cannot be gone on with: run it again")
+    if given is not None and not np.isfinite(given).all():
+        raise ValueError("start has entries that are not finite")
+    if isinstance(start, Trajectory):
+        _check_continues(start, system, optimizer)
     run = _Run(recorder, system, optimizer, steps, origin, lead)
     if given is not None:
         run.final[...] = given
@@ -228,6 +232,24 @@ def _ctrl_c_between_steps() -> Iterator[list[int]]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _check_continues(start: Trajectory, system: System, optimizer: Any) -> None:
+    """Raise a ValueError unless `start` is a run of this system whose replicates are at one step and whose rule had the same memory."""
+    fix = "to begin anew from its parameters, pass start=run.final"
+    ends = np.where(start.ended_at < 0, start.last_step, start.ended_at)
+    if len(np.unique(ends)) > 1:
+        raise ValueError(f"start has replicates at different steps, so it cannot be gone on with: run it again; {fix}")
+    for name in ("system", "engine", "setting", "seed"):
+        theirs, ours = start.provenance.get(name), system.provenance.get(name)
+        if theirs != ours:
+            raise ValueError(f"start is a run of another system: its {name} is {theirs!r}, this one's {ours!r}; {fix}")
+    memory = {name for name in optimizer.init(np.zeros_like(system.start), system.step_scale) if not name.startswith("_")}
+    if memory != set(start.optimizer_state):
+        raise ValueError(
+            f"start was made by a rule that remembers {sorted(start.optimizer_state) or 'nothing'}, {optimizer!r} remembers "
+            f"{sorted(memory) or 'nothing'}; {fix}"
+        )
 
 
 def _part_of_start(start: Any, part: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ SCHEMA = 1
 class TrajectoryError(ValueError):
     """A file is no dynsim trajectory, is damaged, or has another schema version."""
 
+
+STATUSES = ("finished", "stopped", "diverged", "interrupted")
+"""How a run can end."""
 
 _GROUPS = ("arrays", "constants", "optimizer_state", "sparser")
 """Fields that map names to arrays."""
@@ -117,6 +120,9 @@ class Trajectory:
         provenance = {key: value for key, value in self.provenance.items() if key != "replicated_constants"}
         if isinstance(provenance.get("seed"), (list, tuple)):
             provenance["seed"] = provenance["seed"][index]
+        rule = provenance.get("optimizer", {})
+        if isinstance(rule.get("lr"), (list, tuple)):
+            provenance["optimizer"] = {**rule, "lr": rule["lr"][index]}
         return replace(
             self,
             arrays={name: a[:, index] for name, a in self.arrays.items()},
@@ -184,7 +190,7 @@ def load(path: str | os.PathLike) -> Trajectory:
         return {name.split("/", 1)[1]: a for name, a in data.items() if name.startswith(prefix + "/")}
 
     try:
-        return Trajectory(
+        run = Trajectory(
             at=data["at"],
             **{name: group(name) for name in _GROUPS},
             dims={name: tuple(dims) for name, dims in header["dims"].items()},
@@ -201,3 +207,19 @@ def load(path: str | os.PathLike) -> Trajectory:
         raise TrajectoryError(f"{path} is damaged: {error} is missing") from error
     except (AttributeError, TypeError) as error:
         raise TrajectoryError(f"{path} is damaged: its header has fields of the wrong type ({error})") from error
+    for fault in _faults(run):
+        raise TrajectoryError(f"{path} is damaged: {fault}")
+    return run
+
+
+def _faults(run: Trajectory) -> Iterator[str]:
+    """Yield what is wrong with a record: arrays that do not belong together, fields of the wrong kind."""
+    if run.at.ndim != 1 or run.at.dtype.kind not in "iu" or (np.diff(run.at) <= 0).any():
+        yield "its steps are not ascending integers"
+    if set(run.dims) != set(run.arrays):
+        yield "the names of arrays and of their dims differ"
+    for name, a in run.arrays.items():
+        if a.ndim != len(run.dims[name]) or len(a) != len(run.steps(name)) or a.dtype.kind != "f":
+            yield f"{name} has shape {a.shape} and type {a.dtype}, which its steps and dims do not allow"
+    if run.status not in STATUSES or not isinstance(run.last_step, int) or not isinstance(run.provenance, dict):
+        yield "its header has fields of the wrong kind"

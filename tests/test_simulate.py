@@ -437,3 +437,26 @@ def test_memory_counts_what_is_recorded_seldom_as_seldom():
 def test_a_bad_spacing_names_the_quantity(spacing):
     with pytest.raises(ValueError, match=r"record\['train_loss'\]"):
         simulate(Quadratic.random(), SignGD(0.1), steps=3, record={"train_loss": spacing})
+
+
+def test_going_on_needs_the_same_system_the_same_memory_and_one_step():
+    system, rule = Quadratic.random(), GradientDescent(0.1)
+    run = simulate(system, rule, steps=3)
+    with pytest.raises(ValueError, match="remembers"):
+        simulate(system, GradientDescent(0.1, momentum=0.5), steps=3, start=run)
+    with pytest.raises(ValueError, match="another system"):
+        simulate(system, rule, steps=3, start=replace(run, provenance={**run.provenance, "seed": 7}))
+    many = Quadratic.random(replicates=(2,))
+    uneven = simulate(many, rule, steps=6, stop=lambda state: np.array([state.step == 2, False]))
+    with pytest.raises(ValueError, match="different steps"):
+        simulate(many, rule, steps=3, start=uneven)
+
+
+def test_a_class_a_string_and_a_start_that_is_not_finite_are_refused():
+    system = Quadratic.random()
+    with pytest.raises(TypeError, match="SignGD is a class"):
+        simulate(system, SignGD, steps=1)
+    with pytest.raises(ValueError, match="sequence of names"):
+        simulate(system, SignGD(0.1), steps=1, record="train_loss")
+    with pytest.raises(ValueError, match="not finite"):
+        simulate(system, SignGD(0.1), steps=1, start=np.full_like(system.start, np.nan))

@@ -169,3 +169,26 @@ def test_replicate_is_the_single_run():
 def test_repr_says_how_it_ended_and_what_is_there():
     text = repr(simulate(Quadratic.random(), SignGD(0.1), steps=4))
     assert "finished" in text and "ran 4 steps" in text and "(step, row, column)" in text and "(5, 2, 4)" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: replace(run, arrays={name: a[:-1] for name, a in run.arrays.items()}),
+        lambda run: replace(run, at=run.at.astype(str)),
+        lambda run: replace(run, at=run.at[::-1].copy()),
+        lambda run: replace(run, status="weird"),
+        lambda run: replace(run, last_step="x"),
+        lambda run: replace(run, dims={name: dims for name, dims in run.dims.items() if name != "train_loss"}),
+    ],
+)
+def test_a_record_that_does_not_belong_together_is_refused(change, tmp_path):
+    run = simulate(Quadratic.random(), SignGD(0.1), steps=5)
+    load(run.save(tmp_path / "good.npz"))
+    with pytest.raises(TrajectoryError, match="is damaged"):
+        load(change(run).save(tmp_path / "bad.npz"))
+
+
+def test_a_replicate_takes_its_own_rate_along():
+    run = simulate(Quadratic.random(replicates=(2,)), SignGD(np.array([0.1, 0.2])), steps=3)
+    assert run.replicate(1).provenance["optimizer"]["lr"] == 0.2

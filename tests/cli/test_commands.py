@@ -324,7 +324,7 @@ BAD = {
     "lr no number": (["run", *TINY, "--lr", "fast"], "'fast' is no number"),
     "negative steps": (["run", *TINY, "--steps", "-1"], "steps=-1 must be an integer >= 0"),
     "half a step": (["run", *TINY, "--steps", "1.5"], "'1.5' is no whole number"),
-    "too many steps": (["run", *TINY, "--steps", "1e13"], "llocate"),
+    "too many steps": (["run", *TINY, "--steps", "1e13"], "does not fit into memory"),
     "negative seed": (["run", *TINY, "--seed", "-1"], "seed=-1"),
     "every zero": (["run", *TINY, "--every", "0"], "every=0"),
     "unknown record": (["run", *TINY, "--record", "train_los"], "did you mean 'train_loss'"),

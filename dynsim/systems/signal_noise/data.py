@@ -230,7 +230,10 @@ def draw_fresh(setting: Setting, count: int, rng: np.random.Generator) -> tuple[
 def as_array(name: str, value: Any, shape: Sequence[Any], says: str) -> NDArray:
     """Return `value` as a float array of `shape` (None: any length), or raise an error that names it."""
     try:
-        array = np.array(value, dtype=float)  # a copy: later changes by the caller must not reach the system
+        array = np.array(value)  # a copy: later changes by the caller must not reach the system
+        if array.dtype.kind == "c":
+            raise TypeError("complex entries")
+        array = array.astype(float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an array of numbers, shape {says} ({error})") from None
     if array.ndim != len(shape) or any(want is not None and have != want for have, want in zip(array.shape, shape, strict=True)):

@@ -172,10 +172,9 @@ class TwoTokenTransformer:
             W_QK[:, columns], W_V[:, :, columns] = now.W_QK, now.W_V
         else:
             groups, began = group_columns(self.data), reduced.layout.views(reduced.start)
-            if groups.features.size != reduced.features.size:
-                raise ValueError(
-                    f"reduced has {reduced.features.size} features, this dense system lumps to {groups.features.size}: not the same run"
-                )
+            same = groups.features.size == reduced.features.size
+            if not same or not np.allclose(self.constants["noise_l1"], reduced.constants["noise_l1"], rtol=1e-12):
+                raise ValueError("reduced is no reduction of this dense system: its data are others")
             (kind,) = reduced.exact_for
             move = groups.displacement(kind)
             W_QK[:, columns] += move[:, None] * (now.W_QK - began.W_QK)[:, groups.group]

@@ -55,7 +55,7 @@ def attention_time(a: float, mu: float, m_k: int, n: int, lr: float, level: floa
     with f the `minority` fraction and l the level; log 9 for l = 0.1.
     """
     shift = minority(n) * float(key_turn(a, mu, m_k, lr))
-    return float(shift + np.sqrt(shift**2 + np.log(1.0 / level - 1.0) / (m_k * mu * a * lr**2)))
+    return float(shift + np.hypot(shift, np.sqrt(np.log(1.0 / level - 1.0) / (m_k * mu * a)) / lr))
 
 
 def stage_one_end(A: float, B: NDArray, a: NDArray, mu: float, lr: float) -> float:

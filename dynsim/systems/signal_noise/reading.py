@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -39,7 +40,20 @@ class Reading:
         """Return a recorded quantity."""
         if name not in self.run:
             raise Inconclusive(f"{name} not recorded: add it to record=")
+        if name in self.run.sparser:
+            raise Inconclusive(f"{name} was recorded at fewer steps than the rest: record it at every recorded step")
         return self.run[name]
+
+    def constant(self, name: str) -> NDArray:
+        """Return a constant of the run."""
+        if name not in self.run.constants:
+            raise Inconclusive(f"the run lacks the constant {name}")
+        return self.run.constants[name]
+
+    @property
+    def _rule(self) -> Mapping[str, Any]:
+        rule = self.run.provenance.get("optimizer")
+        return rule if isinstance(rule, Mapping) else {}
 
     def initial(self, name: str) -> NDArray:
         """Return a quantity at step 0; Inconclusive if the run goes on from another one and the start is not in it."""
@@ -62,31 +76,31 @@ class Reading:
     @cached_property
     def is_signgd(self) -> bool:
         """SignGD without momentum at one constant rate."""
-        rule = self.run.provenance["optimizer"]
-        return rule["rule"] == "signgd" and not rule["momentum"] and isinstance(rule["lr"], float)
+        rule = self._rule
+        return rule.get("rule") == "signgd" and not rule.get("momentum") and isinstance(rule.get("lr"), (int, float))
 
     @cached_property
     def lr(self) -> float:
         """Learning rate eta."""
-        lr = self.run.provenance["optimizer"]["lr"]
+        lr = self._rule.get("lr")
         if not isinstance(lr, (int, float)):
-            raise Inconclusive("the learning rate is not constant")
+            raise Inconclusive("the run does not have one constant learning rate")
         return float(lr)
 
     @cached_property
     def a(self) -> NDArray:
         """l1 norms a_i = |xi_i|_1, shape (n,)."""
-        return self.run.constants["noise_l1"]
+        return self.constant("noise_l1")
 
     @cached_property
     def mu(self) -> float:
         """l1 norm of the signal; its norm where it lies along one coordinate, as in the paper."""
-        return float(self.run.constants["mu_l1"])
+        return float(self.constant("mu_l1"))
 
     @cached_property
     def m_k(self) -> int:
         """Rows of W_Q."""
-        return int(self.run.constants["m_k"])
+        return int(self.constant("m_k"))
 
     @cached_property
     def n(self) -> int:
@@ -96,12 +110,12 @@ class Reading:
     @cached_property
     def disjoint(self) -> bool:
         """No coordinate belongs to two tokens."""
-        return int(self.run.constants["shared"]) == 0
+        return int(self.constant("shared")) == 0
 
     @cached_property
     def signal_apart(self) -> bool:
         """No noise token meets the signal's coordinates."""
-        return bool(self.run.constants["mu_l1"] == self.run.constants["mu_private_l1"])
+        return bool(self.constant("mu_l1") == self.constant("mu_private_l1"))
 
     @cached_property
     def initial_noise(self) -> float:
@@ -128,7 +142,7 @@ class Reading:
     @cached_property
     def regime(self) -> dict[str, Condition]:
         """Regime of validity, from the run's own numbers."""
-        sigma_0 = self.initial_noise / float(np.sqrt((self.run.constants["noise_l2"] ** 2).mean()))
+        sigma_0 = self.initial_noise / float(np.sqrt((self.constant("noise_l2") ** 2).mean()))
         return regime(self.kappa, self.T_key, self.T_attn, sigma_0, self.lr)
 
     @cached_property
@@ -156,10 +170,21 @@ class Reading:
         return int(self.at[found[0]]) if len(found) else None
 
     def row(self, step: float) -> int:
-        """Return the index of the recorded step nearest to `step`; Inconclusive if it lies past the horizon."""
+        """Return the index of the recorded step nearest to `step`; Inconclusive if it lies past the horizon or too far from all."""
         if not np.isfinite(step) or step > self.at[-1]:
             raise Inconclusive(f"step {step:.0f} lies past the horizon of {self.at[-1]} steps")
-        return int(np.argmin(np.abs(self.at - step)))
+        row = int(np.argmin(np.abs(self.at - step)))
+        if abs(self.at[row] - step) > max(1.0, 0.02 * step):
+            raise Inconclusive(f"step {step:.0f} was not recorded, nor one near it: record more often")
+        return row
+
+    def resolved(self, step: float, within: float) -> float:
+        """Return `step`, an event seen at a recorded step; Inconclusive if the record is too coarse to place it `within` this fraction."""
+        row = int(np.searchsorted(self.at, step))
+        gap = int(self.at[row] - self.at[row - 1]) if 0 < row < len(self.at) else 0
+        if gap > max(1.0, within * step):
+            raise Inconclusive(f"step {step:.0f} is known only to {gap} steps: record more often")
+        return step
 
     @cached_property
     def value_lines(self) -> tuple[NDArray, NDArray]:
@@ -182,7 +207,7 @@ class Reading:
     @cached_property
     def aligned(self) -> NDArray:
         """Fraction of pairs (row, sample) whose query and key noise agree in sign, shape (T,)."""
-        return (np.sign(self["query_noise"]) == np.sign(self["key_noise"])).mean((1, 2))
+        return (np.sign(self["query_noise"]) * np.sign(self["key_noise"]) > 0).mean((1, 2))
 
     @cached_property
     def T_two(self) -> int | None:
@@ -219,7 +244,7 @@ class Reading:
 
     def agree(self, name: str) -> NDArray:
         """Fraction of pairs whose noise (`key_noise` or `query_noise`) has the sign of its row's query signal, shape (T,)."""
-        return (np.sign(self[name]) == np.sign(self["query_signal"])[:, :, None]).mean((1, 2))
+        return (np.sign(self[name]) * np.sign(self["query_signal"])[:, :, None] > 0).mean((1, 2))
 
     @cached_property
     def T_four(self) -> int | None:
@@ -262,7 +287,7 @@ class Reading:
         turn = float(np.median(self.turns(name)))
         if turn >= self.at[-1]:
             raise Inconclusive(f"half of the pairs have not turned within the horizon of {self.at[-1]} steps")
-        return turn
+        return self.resolved(turn, 0.03)
 
     def step_where(self, name: str) -> NDArray:
         """Rows t of `name` that are followed by the very next step, for statements about single steps."""

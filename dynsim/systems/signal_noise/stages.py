@@ -217,6 +217,11 @@ def stage_table(run: Any) -> StageTable:
     ['I', 'II', 'III', 'IV']
     """
     r = reading(run)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # predictions that do not exist are NaN, and said so
+        return _table(r)
+
+
+def _table(r: Reading) -> StageTable:
     ends = (r.T_one, r.T_two, r.T_three, r.T_four)
     starts = (0, *ends[:3])
     names = (

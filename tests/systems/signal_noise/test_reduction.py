@@ -255,7 +255,7 @@ def lumped_of(number, *, disjoint=True, seed=0):
         (lambda dense: dense.lump(SignGD).lump(SignGD), ValueError, "needs a dense system.*from_arrays"),
         (lambda dense: dense.restrict().restrict(), ValueError, "needs a dense system"),
         (lambda dense: dense.lump(Adam), Inexact, r"does not lump.*restricted.*eps=0"),
-        (lambda dense: dense.lift(lumped_of(9), lumped_of(9).start), ValueError, "not the same run"),
+        (lambda dense: dense.lift(lumped_of(9), lumped_of(9).start), ValueError, "its data are others"),
         (lambda dense: dense.lump("signgd"), TypeError, "no update rule"),
         (lambda dense: signal_noise.lumped({"n": 3}, SignGD, seed=0), TypeError, "must be a signal_noise.Setting"),
         (lambda dense: lumped_of(0, seed=[]), ValueError, "seed=.*at least one"),

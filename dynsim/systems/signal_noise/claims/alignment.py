@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ..reading import Reading, reading
-from .assumptions import KAPPA_10, KAPPA_SMALL, NOISY, SIGNGD, broken
+from .assumptions import APART, KAPPA_10, KAPPA_SMALL, NOISY, SIGNGD, broken
 
 __all__ = ["CLAIMS"]
 
@@ -64,14 +64,17 @@ def _alignment_complete(evidence: Any) -> Measured:
 def _need_stage_two(r: Reading) -> int:
     if r.T_two is None:
         raise Inconclusive("Stage II does not end within the horizon")
-    return r.row(r.T_two)
+    return r.row(r.resolved(r.T_two, 0.1))
 
 
 def _half_positive(evidence: Any) -> Measured:
     r = reading(evidence)
     t = _need_stage_two(r)
+    pairs = r["key_noise"][t].size
+    if pairs < 50:
+        raise Inconclusive(f"{pairs} pairs are too few to tell a fraction from one half")
     positive = float((r["key_noise"][t] > 0).mean())
-    spread = 1.5 / np.sqrt(r["key_noise"][t].size)  # three standard deviations of as many fair coins
+    spread = 1.5 / np.sqrt(pairs)  # three standard deviations of as many fair coins
     return Measured(positive, 0.5, abs(positive - 0.5), max(0.1, spread), f"step {r.at[t]}, the end of Stage II", "of the pairs")
 
 
@@ -142,44 +145,46 @@ CLAIMS = (
     ),
     Claim(
         "lemma_4_3_alignment_complete", "all pairs agree in sign by 0.8 T_key", _alignment_complete,
-        Source("paper", "Lemma 4.3 (all pairs aligned); time derived here"), r"\mathrm{align}(t) = 1,\ t \le 0.8\,T_{key}", PAIRS, EARLY,
+        Source("paper", "Lemma 4.3 (title: end of Stage II); content is the reading here, time derived here"),
+        r"\mathrm{align}(t) = 1,\ t \le 0.8\,T_{key}", PAIRS, EARLY,
         broken(query_noise=lambda r: np.concatenate([r["query_noise"][:, :1] * -np.sign(r["query_noise"][:, :1] * r["key_noise"][:, :1]),
                                                      r["query_noise"][:, 1:]], axis=1)),
     ),
     Claim(
         "lemma_4_3_half_positive", "at the end of Stage II positive and negative noise are each about half", _half_positive,
-        Source("paper", "Lemma 4.3; \"about\" read here as within 0.1, or three standard deviations of fair coins"),
+        Source("paper", "Lemma 4.3 (title: end of Stage II); content and level are the reading here"),
         r"\#\{\kappa>0\} \approx 1/2", STAGES, (SIGNGD, NOISY),
         broken(key_noise=lambda r: np.abs(r["key_noise"]), query_noise=lambda r: np.abs(r["query_noise"])),
     ),
     Claim(
         "lemma_4_3_scale", "at the end of Stage II noise has left its initial scale: it has at least doubled", _left_initial_scale,
-        Source("paper", "Lemma 4.3; factor chosen here"), r"\|\kappa(T_2)\|_{rms} \ge 2\|\kappa(0)\|_{rms}", STAGES, (SIGNGD, NOISY),
+        Source("paper", "Lemma 4.3 (title: end of Stage II); content and factor are the reading here"),
+        r"\|\kappa(T_2)\|_{rms} \ge 2\|\kappa(0)\|_{rms}", STAGES, EARLY,
         broken(key_noise=lambda r: r["key_noise"] / (1 + r.at[:, None, None])),
     ),
     Claim(
         "weighted_vote", "every step moves the query signal of a row by the sign of sum_i c1_i (ka_ri - k_r)", _weighted_vote,
         Source("derived", PAGE), r"\Delta q_r = \eta\|\mu\|\,\mathrm{sgn}\sum_i c_{1,i}(\kappa_{ri}-k_r)",
         {"run": ("query_signal", "key_signal", "key_noise", "mean_value_signal", "mean_value_noise", "softmax_11", "softmax_21")},
-        (SIGNGD,), broken(query_signal=lambda r: np.concatenate([-r["query_signal"][:, :1], r["query_signal"][:, 1:]], axis=1)),
+        (SIGNGD, APART), broken(query_signal=lambda r: np.concatenate([-r["query_signal"][:, :1], r["query_signal"][:, 1:]], axis=1)),
     ),
     Claim(
         "lemma_4_4_query_vote",
         "the query signal of a row follows the majority of its key noise (in 80 % of rows with a majority, at 0.8 T_key)",
-        _query_follows, Source("paper", "Lemma 4.4; level derived here"),
+        _query_follows, Source("paper", "Lemma 4.4 (title: Stage III); content and level are the reading here"),
         r"\mathrm{sgn}\,q_r = \mathrm{sgn}\sum_i \mathrm{sgn}\,\kappa_{ri}",
         SIGNALS, EARLY, broken(query_signal=lambda r: -r["query_signal"]),
     ),
     Claim(
         "lemma_4_4_key_vote",
         "the key signal of a row takes the opposite of its query noise's vote (in 80 % of rows with a majority, at 0.8 T_key)",
-        _key_opposes, Source("paper", "Lemma 4.4; level derived here"),
+        _key_opposes, Source("paper", "Lemma 4.4 (title: Stage III); content and level are the reading here"),
         r"\mathrm{sgn}\,k_r = -\mathrm{sgn}\sum_i \mathrm{sgn}\,\theta_{ri}",
         SIGNALS, EARLY, broken(key_signal=lambda r: -r["key_signal"]),
     ),
     Claim(
         "lemma_4_4_softmax_half", "softmax outputs are near 1/2 when Stage III begins: between 1/4 and 3/4", _softmax_near_half,
-        Source("paper", "Lemma 4.4; \"near\" read as within 1/4 here"), r"|s - 1/2| \le 1/4",
+        Source("paper", "Lemma 4.4 (title: Stage III); content and level are the reading here"), r"|s - 1/2| \le 1/4",
         {"run": (*STAGES["run"], "softmax_11", "softmax_21")}, EARLY,
         broken(softmax_21=lambda r: r["softmax_21"] ** 4),
     ),

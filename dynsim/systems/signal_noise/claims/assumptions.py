@@ -6,18 +6,28 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Assumption
 from ..reading import Reading, reading
 
 __all__ = [
-    "APART", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "broken",
+    "APART", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "MOSTLY_PRIVATE", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "STARTED",
+    "broken",
 ]
 
 SIGNGD = Assumption("SignGD without momentum at a constant rate", lambda e: reading(e).is_signgd)
 DISJOINT = Assumption("pairwise disjoint supports", lambda e: reading(e).disjoint)
 APART = Assumption("a signal whose coordinates no noise token meets", lambda e: reading(e).signal_apart)
+STARTED = Assumption(
+    "noise is not zero at first, so that no gradient is",
+    lambda e: any(np.any(reading(e)[name][0]) for name in ("key_noise", "query_noise")),
+)
+MOSTLY_PRIVATE = Assumption(
+    "each noise token has more on private than on shared coordinates",
+    lambda e: bool(np.all(2 * reading(e).constant("noise_private_l1") > reading(e).a)),
+)
 NOISY = Assumption("|mu| < min a_i: noise moves faster than the signal", lambda e: bool(reading(e).mu < reading(e).a.min()))
 
 

@@ -114,13 +114,13 @@ def _attention_time(evidence: Any) -> Measured:
     r = reading(evidence)
     if r.T_small is None:
         raise Inconclusive(f"mean s_11 stays above {SMALL} within the horizon of {r.at[-1]} steps; T_attn is predicted at {r.T_attn:.0f}")
-    return _relative(r.T_small, r.T_attn, 0.03, f"first step with mean s_11 < {SMALL}")
+    return _relative(r.resolved(r.T_small, 0.01), r.T_attn, 0.03, f"first step with mean s_11 < {SMALL}")
 
 
 CLAIMS = (
     Claim(
         "lemma_4_5_logit_slope", "the logit of the noise-signal softmax output falls as -m_k (lr a_i t)^2 until T_key", _logit_slope,
-        Source("paper", "Lemma 4.5 (fast decay); rate derived here"), r"\mathrm{logit}\,s_{21,i}(t) \approx -m_k(\eta a_i t)^2",
+        Source("paper", "Lemma 4.5 (title: fast decay); rate derived here"), r"\mathrm{logit}\,s_{21,i}(t) \approx -m_k(\eta a_i t)^2",
         {"run": ("query_noise", "key_noise", "key_signal")}, LATE, broken(query_noise=lambda r: 1.3 * r["query_noise"]),
     ),
     Claim(
@@ -130,12 +130,12 @@ CLAIMS = (
     ),
     Claim(
         "lemma_4_5_s21_small", "the noise-signal softmax output is small at T_key", _s21_small,
-        Source("paper", "Lemma 4.5; level 0.1 chosen here"), r"s_{21}(T_{key}) < 0.1", {"run": ("softmax_21",)},
+        Source("paper", "Lemma 4.5 (title); level 0.1 chosen here"), r"s_{21}(T_{key}) < 0.1", {"run": ("softmax_21",)},
         (SIGNGD, NOISY, KAPPA_2, RESOLVED), broken(softmax_21=lambda r: 1.0 - r["softmax_21"]),
     ),
     Claim(
         "lemma_4_5_s11_near_half", "when key noise turns, the signal-signal softmax output is still near 1/2: above 0.45 on average",
-        _s11_near_half, Source("paper", "Lemma 4.5 and caption of Fig. 3; level derived here"), r"s_{11} > 0.45",
+        _s11_near_half, Source("paper", "Lemma 4.5 (title) and caption of Fig. 3; level derived here"), r"s_{11} > 0.45",
         {"run": (*SIGNALS, *VALUE, *SOFTMAX)}, LATE, broken(softmax_11=lambda r: 0.9 * r["softmax_11"]),
     ),
     Claim(
@@ -146,7 +146,8 @@ CLAIMS = (
     ),
     Claim(
         "lemma_4_6_key_agrees", "after its turn key noise comes to agree in sign with its row's query signal (98 % of pairs by 4 T_key)",
-        _key_agrees, Source("paper", "Lemma 4.6; time and level chosen here"), r"\mathrm{sgn}\,\kappa_{ri} = \mathrm{sgn}\,q_r",
+        _key_agrees, Source("paper", "Lemma 4.6 (title); agreement afterwards, time and level are the reading here"),
+        r"\mathrm{sgn}\,\kappa_{ri} = \mathrm{sgn}\,q_r",
         {"run": ("key_noise", "query_signal")}, (SIGNGD, NOISY, KAPPA_2, KAPPA_SMALL, RESOLVED, DISJOINT),
         broken(key_noise=lambda r: r["key_noise"] * np.where(np.arange(r.m_k) % 4 == 0, -1, 1)[:, None]),
     ),
@@ -158,14 +159,15 @@ CLAIMS = (
     Claim(
         "lemma_4_7_query_agrees",
         "after its turn query noise comes to agree in sign with its row's query signal (98 % of pairs by 6 T_key)",
-        _query_agrees, Source("paper", "Lemma 4.7; time and level chosen here"), r"\mathrm{sgn}\,\theta_{ri} = \mathrm{sgn}\,q_r",
+        _query_agrees, Source("paper", "Lemma 4.7 (title); agreement afterwards, time and level are the reading here"),
+        r"\mathrm{sgn}\,\theta_{ri} = \mathrm{sgn}\,q_r",
         {"run": ("query_noise", "query_signal")}, (SIGNGD, NOISY, KAPPA_2, KAPPA_SMALL, RESOLVED, DISJOINT),
         broken(query_noise=lambda r: r["query_noise"] * np.where(np.arange(r.m_k) % 4 == 0, -1, 1)[:, None]),
     ),
     Claim(
         "lemma_4_8_end",
         "at the end of Stage IV 99 % of all noise agrees with its row's query signal and both softmax outputs are below 0.1 on average",
-        _end, Source("paper", "Lemma 4.8; levels and time (max of 8 T_key, 1.2 T_attn) chosen here"),
+        _end, Source("paper", "Lemma 4.8 (title); content, levels and time (max of 8 T_key, 1.2 T_attn) are the reading here"),
         r"\mathrm{sgn}\,\theta = \mathrm{sgn}\,\kappa = \mathrm{sgn}\,q,\ s_{11}, s_{21} < 0.1",
         {"run": (*SIGNALS, *VALUE, *SOFTMAX)}, (SIGNGD, NOISY, KAPPA_2, KAPPA_SMALL, RESOLVED),
         broken(softmax_11=lambda r: np.sqrt(np.maximum(r["softmax_11"], 0.04)), query_noise=lambda r: -r["query_noise"]),

@@ -9,7 +9,7 @@ import numpy as np
 from ....claims import Claim, Inconclusive, Measured, Source
 from ..predictions import EPS, SMALL, loss_bounds
 from ..reading import Reading, reading
-from .assumptions import APART, DISJOINT, NOISY, SIGNGD, broken
+from .assumptions import APART, DISJOINT, KAPPA_2, MOSTLY_PRIVATE, NOISY, RESOLVED, SIGNGD, broken
 
 __all__ = ["CLAIMS"]
 
@@ -66,7 +66,7 @@ def _attention_memorises(evidence: Any) -> Measured:
         if r.at[-1] < WITHIN * r.T_attn:
             raise Inconclusive(f"mean s_11 stays above {SMALL} until the horizon of {r.at[-1]} steps; predicted T_attn {r.T_attn:.0f}")
         return Measured(float(r.at[-1]), r.T_attn, 2.0 * WITHIN, WITHIN, f"mean s_11 stays above {SMALL}", "steps")
-    t = r.row(r.T_small)
+    t = r.row(r.resolved(r.T_small, 0.05))
     s_21 = float(r["softmax_21"][t].mean())
     deviation = max(r.T_small / r.T_attn, WITHIN * s_21 / SMALL)
     return Measured(r.T_small, r.T_attn, deviation, WITHIN, f"first step with mean s_11 < {SMALL}; mean s_21 is {s_21:.3g} there", "steps")
@@ -74,12 +74,12 @@ def _attention_memorises(evidence: Any) -> Measured:
 
 def _test_loss(evidence: Any) -> Measured:
     r = reading(evidence)
-    steps, loss = r.run.steps("test_loss"), r["test_loss"]
+    steps, loss = r.run.steps("test_loss"), r.run["test_loss"]  # recorded at steps of their own
     T = _loss_time(r)
     t = int(np.searchsorted(steps, T))
     if t >= len(steps):
         raise Inconclusive(f"test_loss was not recorded at or after step {T}")
-    error = f", test error {r['test_error'][t]:.3f}" if "test_error" in r.run else ""
+    error = f", test error {r.run['test_error'][t]:.3f}" if "test_error" in r.run else ""
     deviation = abs(float(loss[t]) / np.log(2.0) - 1.0)
     return Measured(float(loss[t]), float(np.log(2.0)), deviation, 0.2, f"step {steps[t]}, training loss below {EPS:g}{error}")
 
@@ -99,12 +99,14 @@ CLAIMS = (
         "theorem_3_2_attention",
         f"attention memorises noise: both mean softmax outputs on the signal are below {SMALL} no later than {WITHIN} T_attn",
         _attention_memorises, Source("paper", "Theorem 3.2 (softmax outputs o(1) at T_attn); level and factor chosen here"),
-        r"s_{11}, s_{21} = o(1)", {"run": ("softmax_11", "softmax_21")}, (SIGNGD, NOISY),
+        r"s_{11}, s_{21} = o(1)", {"run": ("softmax_11", "softmax_21", "query_noise", "key_noise")},
+        (SIGNGD, NOISY, KAPPA_2, RESOLVED, MOSTLY_PRIVATE),
         broken(softmax_21=lambda r: 1.0 - r["softmax_21"]),
     ),
     Claim(
         "theorem_3_2_test_loss", "the test loss stays of order 1: within 20 % of log 2 when the training loss is small", _test_loss,
         Source("paper", "Theorem 3.2 (test loss Theta(1)); closeness to log 2 chosen here"), r"L_{test} = \Theta(1)",
-        {"run": ("train_loss", "test_loss")}, (SIGNGD, NOISY), broken(test_loss=lambda r: 0.5 * r["test_loss"]),
+        {"run": ("train_loss", "test_loss", "query_noise", "key_noise")}, (SIGNGD, NOISY, RESOLVED),
+        broken(test_loss=lambda r: 0.5 * r.run["test_loss"]),
     ),
 )

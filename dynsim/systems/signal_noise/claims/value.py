@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ..reading import Reading, reading
-from .assumptions import APART, DISJOINT, KAPPA_2, NOISY, SIGNGD, broken
+from .assumptions import APART, DISJOINT, KAPPA_2, NOISY, SIGNGD, STARTED, broken
 
 __all__ = ["CLAIMS"]
 
@@ -41,14 +41,14 @@ def _value_noise_bounds(evidence: Any) -> Measured:
     r = reading(evidence)
     rows = r.step_where("mean_value_noise")
     moves = (r["mean_value_noise"][rows + 1] - r["mean_value_noise"][rows]) / (2.0 * r.lr)
-    private = r.run.constants["noise_private_l1"]
+    private = r.constant("noise_private_l1")
     return _bound(r, rows, moves[:, None, :], 2.0 * private - r.a, "value noise")
 
 
 def _noise_bounds(evidence: Any) -> Measured:
     r = reading(evidence)
     rows = r.step_where("key_noise")
-    low = 2.0 * r.run.constants["noise_private_l1"] - r.a  # private minus shared part
+    low = np.maximum(2.0 * r.constant("noise_private_l1") - r.a, 0.0)  # private minus shared part; a size is never below 0
     worst = Measured(0.0, 0.0, -np.inf, 1e-9)
     for name in ("query_noise", "key_noise"):
         x = r[name]
@@ -59,11 +59,11 @@ def _noise_bounds(evidence: Any) -> Measured:
 
 
 def _bound(r: Reading, rows: NDArray, moves: NDArray, low: NDArray, name: str) -> Measured:
-    """Measure how far moves (T, rows, n), in units of one step, leave [max(low, 0), a]."""
-    outside = _outside(moves, np.maximum(low, 0.0), r.a)
+    """Measure how far moves (T, rows, n), in units of one step, leave [low, a]."""
+    outside = _outside(moves, low, r.a)
     t, k, i = np.unravel_index(np.argmax(outside), outside.shape)
     move = moves[t, k, i]
-    bound = r.a[i] if move > r.a[i] else max(low[i], 0.0)
+    bound = r.a[i] if move > r.a[i] else low[i]
     return Measured(move, bound, max(outside[t, k, i], 0.0), 1e-9, f"{name}, step {r.at[rows[t]]}, row {k}, sample {i}", "of lr")
 
 
@@ -73,7 +73,8 @@ def _stage_one(evidence: Any) -> Measured:
     if r.T_one is None:
         if np.isfinite(predicted) and predicted > r.at[-1]:
             raise Inconclusive(f"Stage I is predicted to end at step {predicted:.0f}, past the horizon of {r.at[-1]} steps")
-        return Measured(np.inf if np.isinf(predicted) else float(r.at[-1]), predicted, 0.0 if np.isinf(predicted) else np.inf, 0.5)
+        late = 0.0 if np.isinf(predicted) else float(r.at[-1]) + 1.0 - predicted
+        return Measured(np.inf if np.isinf(predicted) else float(r.at[-1]), predicted, late, 0.5, "Stage I does not end")
     spacing = int(np.diff(r.at).max(initial=1))
     if spacing > 1 and r.T_one > predicted:
         predicted = float(r.at[np.searchsorted(r.at, predicted)])  # the first recorded step at which it can be seen
@@ -122,7 +123,7 @@ CLAIMS = (
     Claim(
         "noise_bounds", "every step moves query and key noise by between lr (|private_i|_1 - |shared_i|_1) and lr a_i in size",
         _noise_bounds, Source("derived", PAGE), r"\eta(|\xi_i^{priv}|_1 - |\xi_i^{shared}|_1) \le |\Delta| \le \eta a_i",
-        {"run": ["query_noise", "key_noise"]}, (SIGNGD,),
+        {"run": ["query_noise", "key_noise"]}, (SIGNGD, STARTED),
         broken(key_noise=lambda r: 1.001 * r["key_noise"] * (1 + 1e-3 * r.at[:, None, None])),
     ),
     Claim(
