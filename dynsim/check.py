@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .claims import Claim, Report, Verdict, judge
+from .claims import Claim, Inconclusive, Report, Verdict, judge
 from .registry import system_module
 from .trajectory import Trajectory
 
@@ -49,10 +49,23 @@ def check(
     chosen = _as_list(claims)
     if run is not None and not len(run.at):
         note = f"nothing was recorded before the run ended ({run.message})"
-        return Report(tuple(Verdict(c.id, c.statement, str(c.source), "inconclusive", note=note) for c in chosen), about)
+        return Report(tuple(_undecided(c, note) for c in chosen), about)
     if control:
-        return Report(tuple(judge(c, c.control(evidence)) for c in chosen if c.control is not None), about)
+        return Report(tuple(_judge_control(c, evidence) for c in chosen if c.control is not None), about)
     return Report(tuple(judge(claim, evidence) for claim in chosen), about)
+
+
+def _undecided(claim: Claim, note: str) -> Verdict:
+    return Verdict(claim.id, claim.statement, str(claim.source), "inconclusive", note=note)
+
+
+def _judge_control(claim: Claim, evidence: Mapping[str, Any]) -> Verdict:
+    """Judge a claim on evidence broken on purpose; Inconclusive where the evidence lacks what the break needs."""
+    assert claim.control is not None
+    try:
+        return judge(claim, claim.control(evidence))
+    except Inconclusive as reason:
+        return _undecided(claim, str(reason))
 
 
 def _as_list(claims: Mapping[str, Claim] | Iterable[Claim] | Claim) -> list[Claim]:

@@ -100,6 +100,8 @@ def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -
     numbers = " ".join(f"{key}={str(value).lower() if isinstance(value, bool) else f'{value:.10g}'}" for key, value in setting.items())
     rule = describe(experiment.optimizer)
     every = f", recorded every {experiment.every} steps" if experiment.every != 1 else ""
+    if every and experiment.closely:
+        every += f" and at each of the first {experiment.closely}"
     theory, remark = predictions(experiment.system, experiment.setting, rule)
     lines = [
         f"{experiment.system}{', ' + title if title else ''}: {experiment.origin}",

@@ -66,7 +66,7 @@ OBSERVABLES: Mapping[str, Observable] = {
     "mean_value_noise_mean": Observable(
         lambda p, c: c.B.mean(-1), (), "mean over samples of mean_value_noise", r"\overline{\langle v, y_i\xi_i\rangle}", default=False),
     "alignment": Observable(
-        lambda p, c: ((c.th > 0) == (c.ka > 0)).mean((-1, -2)), (), "fraction of pairs whose query and key noise agree in sign",
+        lambda p, c: (c.th * c.ka > 0).mean((-1, -2)), (), "fraction of pairs whose query and key noise agree in sign",
         r"\mathrm{align}", default=False),
     "logit_11": Observable(_logits, ("sample",), "logit of softmax_11", r"\mathrm{logit}\,s_{i,11}", False, lambda z: z[..., 0, :]),
     "logit_21": Observable(_logits, ("sample",), "logit of softmax_21", r"\mathrm{logit}\,s_{i,21}", False, lambda z: z[..., 1, :]),

@@ -17,7 +17,7 @@ from .predictions import SMALL, Condition, attention_time, key_turn, regime, sta
 __all__ = ["Reading"]
 
 SETTLED = 0.9
-"""Stage III ends when query and key signals of this fraction of rows move away from zero for good measure."""
+"""Stage III ends when in this fraction of rows the query signal follows the vote and the key signal opposes it."""
 
 
 class Reading:
@@ -206,7 +206,7 @@ class Reading:
 
     @cached_property
     def aligned(self) -> NDArray:
-        """Fraction of pairs (row, sample) whose query and key noise agree in sign, shape (T,)."""
+        """Fraction of pairs (row, sample) whose query and key noise agree in sign, shape (T,); two zeros do not."""
         return (np.sign(self["query_noise"]) * np.sign(self["key_noise"]) > 0).mean((1, 2))
 
     @cached_property

@@ -107,6 +107,8 @@ def test_a_quantity_recorded_seldom_makes_claims_inconclusive():
     seldom = signal_noise.experiment("tiny").replace(record=dict.fromkeys(signal_noise.experiment("tiny").record, 1) | {"key_noise": 7})
     report = check(seldom.run())
     assert "fewer steps" in report["noise_bounds"].note and report["value_noise_linear"].verdict == "holds"
+    control = check(seldom.run(), control=True)
+    assert "fewer steps" in control["noise_bounds"].note and control["value_noise_linear"].verdict == "violated"
 
 
 def test_signals_and_samples_in_any_direction_violate_nothing_exact():
