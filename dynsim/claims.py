@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .tabular import csv_text, latex_text
+
 __all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
 
 VERDICTS = ("violated", "inconclusive", "not applicable", "holds")
@@ -274,3 +276,24 @@ class Report:
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """Return the report as CSV text, a line a claim in the report's order; what is undecided is an empty cell."""
+        columns = (
+            "verdict", "claim", "statement", "measured", "predicted", "deviation", "tolerance", "margin", "unit", "where", "unmet", "note",
+            "whose",
+        )
+        return csv_text(columns, (
+            (v.verdict, v.id, v.statement, v.value, v.predicted, v.deviation, v.tolerance, v.margin, v.unit, v.where, "; ".join(v.unmet),
+             v.note, v.source) for v in self._ordered()
+        ))
+
+    def to_latex(self, caption: str = "", label: str = "") -> str:
+        """Return the report as a LaTeX table, a line a claim in the report's order; see `dynsim.tabular.latex_text`."""
+        columns = ("verdict", "claim", "measured", "predicted", "tolerance", "margin", "whose")
+        rows = ((v.verdict, v.id, v.value, v.predicted, v.tolerance, v.margin, v.source) for v in self._ordered())
+        return latex_text(columns, rows, caption, label)
+
+    def _ordered(self) -> list[Verdict]:
+        """Return the verdicts with what needs attention first."""
+        return [v for sort in VERDICTS for v in self.verdicts if v.verdict == sort]

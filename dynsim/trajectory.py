@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
+from .trajectory_files import TrajectoryError, labelled, read_file, write_file
 
 __all__ = ["SCHEMA", "Trajectory", "TrajectoryError", "load"]
 
 SCHEMA = 1
 """Version of the file layout; raised when a reader of the old layout would misread the new one."""
-
-
-class TrajectoryError(ValueError):
-    """A file is no dynsim trajectory, is damaged, or has another schema version."""
-
 
 STATUSES = ("finished", "stopped", "diverged", "interrupted")
 """How a run can end."""
@@ -136,11 +131,45 @@ class Trajectory:
         )
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the run to `path` (.npz): plain arrays and one JSON header, nothing pickled.
+        """Write the run to `path`: NetCDF-3 with named axes if it ends in .nc, else .npz; nothing is pickled.
 
-        The file appears whole or not at all.
+        The file appears whole or not at all. `load` returns either bit for bit.
+
+        Raises
+        ------
+        ValueError
+            For .nc: if a quantity takes 2 GiB or more, or axes of one name differ in length; .npz has no such limits.
         """
         path = Path(path)
+        write_file(path, *self._parts())
+        return path
+
+    def to_xarray(self) -> Any:
+        """Return the run as an `xarray.Dataset`: the variables and named axes of the .nc file, with their own types.
+
+        Coordinates are "step", the steps of what was recorded at fewer of them ("step_test_loss"), and "seed" along
+        "replicate". Attributes are `status`, `message` and `provenance`, the last as JSON. Quantities are not copied:
+        writing to them writes to the run.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray needs xarray: pip install 'dynsim[xarray]'") from error
+        header, data = self._parts()
+        variables, _, coordinates = labelled(header, data)
+        return xarray.Dataset(
+            {name: variable for name, variable in variables.items() if name not in coordinates},
+            coords={name: variables[name] for name in coordinates},
+            attrs={"status": self.status, "message": self.message, "provenance": json.dumps(header["provenance"])},
+        )
+
+    def _parts(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """Return what a file holds: a JSON-ready header, and arrays by key."""
         header = {
             "schema": SCHEMA,
             "dims": {name: list(dims) for name, dims in self.dims.items()},
@@ -150,18 +179,16 @@ class Trajectory:
             "provenance": dict(self.provenance),
             "versions": dict(self.versions),
         }
-        arrays: dict[str, Any] = {"at": self.at, "ended_at": self.ended_at, "underflow_at": self.underflow_at, "final": self.final}
+        data = {"at": self.at, "ended_at": self.ended_at, "underflow_at": self.underflow_at, "final": self.final}
         for group in _GROUPS:
-            arrays.update({f"{group}/{name}": np.asarray(a) for name, a in getattr(self, group).items()})
-        partial = path.with_name(path.name + ".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, dynsim=np.array(json.dumps(header)), **arrays)
-        os.replace(partial, path)
-        return path
+            data.update({f"{group}/{name}": a for name, a in getattr(self, group).items()})
+        return header, {key: np.asarray(a) for key, a in data.items()}
 
 
 def load(path: str | os.PathLike) -> Trajectory:
-    """Read a run that `Trajectory.save` wrote; every array comes back bit for bit.
+    """Read a run that `Trajectory.save` wrote, .npz or NetCDF; every array comes back bit for bit.
+
+    The first bytes of the file say which format it is, not its name.
 
     Raises
     ------
@@ -169,20 +196,7 @@ def load(path: str | os.PathLike) -> Trajectory:
         If the file is missing, damaged, foreign, or of another schema version.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:  # np.load leaks a path it cannot read
-            if "dynsim" not in file:
-                raise TrajectoryError(f"{path} is no dynsim trajectory: it has no dynsim header")
-            header = json.loads(str(file["dynsim"]))
-            if not isinstance(header, dict):
-                raise TrajectoryError(f"{path} is damaged: its header is no mapping")
-            data = {name: file[name] for name in file.files if name != "dynsim"}
-    except FileNotFoundError:
-        raise TrajectoryError(f"{path} does not exist") from None
-    except TrajectoryError:
-        raise
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, AttributeError, TypeError) as error:
-        raise TrajectoryError(f"{path} is damaged or no dynsim trajectory ({error})") from error
+    header, data = read_file(path)
     if header.get("schema") != SCHEMA:
         raise TrajectoryError(f"{path} has schema {header.get('schema')}; this version of dynsim reads schema {SCHEMA}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 
@@ -72,6 +74,28 @@ def test_report_survives_json_without_nan(report):
     assert data["counts"] == dict.fromkeys(VERDICTS, 1)
     assert data["verdicts"][3]["margin"] is None  # inconclusive: NaN is no JSON
     assert "<table>" in report._repr_html_()
+
+
+def test_report_as_csv_has_every_claim_and_number(report):
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    assert [row["claim"] for row in rows] == ["bad", "open", "unmet", "good"], "what needs attention first"
+    for row in rows:
+        v = report[row["claim"]]
+        texts = {"verdict": v.verdict, "statement": v.statement, "where": v.where, "note": v.note, "whose": v.source}
+        assert {column: row[column] for column in texts} == texts
+        for column, number in (("measured", v.value), ("predicted", v.predicted), ("deviation", v.deviation), ("margin", v.margin)):
+            assert row[column] == "" if math.isnan(number) else float(row[column]) == number
+    assert rows[1]["margin"] == "" and rows[1]["note"] == "no data" and rows[2]["unmet"] == "large n"
+
+
+def test_report_as_latex(report):
+    lines = report.to_latex("All claims.", "tab:claims").splitlines()
+    assert lines[2:4] == [r"\caption{All claims.}", r"\label{tab:claims}"] and lines[4].startswith(r"\begin{tabular}{llrrrrl}")
+    assert lines[6] == r"verdict & claim & measured & predicted & tolerance & margin & whose \\"
+    assert lines[8] == r"violated & bad & 3 & 2 & 1 & $-1$ & derived here: user's own \\"
+    assert lines[9] == r"inconclusive & open & -- & -- & -- & -- & derived here: user's own \\"
+    assert len(lines) == 8 + len(report.verdicts) + 3
+    assert Report(()).to_latex().count("\n") == 6 and Report(()).to_csv().count("\n") == 1
 
 
 def test_report_is_indexed_by_claim(report):

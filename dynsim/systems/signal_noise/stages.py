@@ -6,8 +6,6 @@ a condition on recorded quantities, so a stage that does not occur is reported a
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...claims import Inconclusive
+from ...tabular import csv_text, latex_text
 from .predictions import EPS, SMALL, loss_bounds
 from .reading import Reading, reading
 
@@ -143,11 +142,19 @@ class StageTable:
 
     def to_csv(self) -> str:
         """Return the table as CSV text."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(self.rows())
-        return out.getvalue()
+        return csv_text(COLUMNS, self.rows())
+
+    def to_latex(self, caption: str = "", label: str = "") -> str:
+        """Return stages and marks as a LaTeX table: steps, predicted ends, definitions; see `dynsim.tabular.latex_text`.
+
+        Of a mark, the step is in the column "first".
+        """
+        rows: list[tuple[Any, ...]] = []
+        for s in self.stages:
+            last = None if s.first is None else "empty" if s.empty else f"> {self.horizon}" if s.end is None else s.end - 1
+            rows.append((s.number, s.name, s.first, last, s.predicted, s.definition))
+        rows.extend(("", m.name, m.measured, None, m.predicted, "") for m in self.marks)
+        return latex_text(("stage", "name", "first", "last", "predicted end", "ended by"), rows, caption, label)
 
 
 COLUMNS = (

@@ -53,6 +53,26 @@ def test_csv_and_html_have_every_row(run):
     assert table._repr_html_().count("<tr>") == len(rows)
 
 
+def cells(latex):
+    """Return the body of a LaTeX table as rows of cells."""
+    body = latex.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    return [[cell.strip() for cell in line.removesuffix(r"\\").split(" & ")] for line in body.splitlines()]
+
+
+def test_latex_has_every_stage_and_mark(run):
+    table = stage_table(run)
+    latex = table.to_latex("The stages.", "tab:stages")
+    assert r"\caption{The stages.}" in latex and r"stage & name & first & last & predicted end & ended by \\" in latex
+    rows = cells(latex)
+    assert len(rows) == len(table.stages) + len(table.marks)
+    for row, s in zip(rows, table.stages, strict=False):
+        assert row[:3] == [s.number, s.name, str(s.first)] and row[3] == str(s.end - 1)
+        assert float(row[4]) == pytest.approx(s.predicted, rel=5e-4)
+        assert row[5].replace(r"\_", "_").replace(r"\textgreater{}", ">").replace(r"\textless{}", "<") == s.definition
+    for row, m in zip(rows[len(table.stages):], table.marks, strict=True):
+        assert row[2] == f"{m.measured:.0f}" and row[3] == "--" and row[4] == ("--" if np.isnan(m.predicted) else f"{m.predicted:.4g}")
+
+
 @pytest.mark.parametrize("preset", signal_noise.PRESETS)
 def test_every_preset_has_a_table(preset):
     text = str(stage_table(signal_noise.experiment(preset).run()))
@@ -67,6 +87,8 @@ def test_signal_stronger_than_noise_never_ends_stage_one():
     assert table["I"].end is None and table["I"].predicted == np.inf
     assert all(s.first is None and s.end is None for s in table.stages[1:])
     assert "never" in str(table)
+    assert cells(table.to_latex())[0][2:5] == ["0", rf"\textgreater{{}} {table.horizon}", r"$\infty$"]
+    assert cells(table.to_latex())[1][2:4] == ["--", "--"]
 
 
 def test_a_horizon_of_zero_and_weights_of_zero_do_not_crash():
@@ -78,6 +100,7 @@ def test_a_step_that_overshoots_the_stages_leaves_empty_ones_and_says_so():
     table = stage_table(TINY.replace(optimizer=SignGD(1e3)).run())
     assert table["I"].end <= 1
     assert table["III"].empty and "empty" in str(table)
+    assert cells(table.to_latex())[2][3] == "empty"
 
 
 def test_other_rules_have_stages_but_no_predictions():
