@@ -85,13 +85,18 @@ def _stride(lr: Rate, step: int, scale: NDArray | float, of: NDArray) -> NDArray
 _SIGN_BIT = np.int64(-(2**63))
 
 
-def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, moving: NDArray) -> None:
+def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, moving: NDArray, still: NDArray) -> None:
     """Subtract stride * sgn(direction), sgn(0) = 0, for stride >= 0; `direction` is overwritten, `moving` (bool) is a buffer.
+
+    `still` tells where the stride is 0, or is empty if it is 0 nowhere: such an entry stays whatever its direction, so that
+    zeros there (features that pad a replicate) need no care.
 
     The sign bit of the direction is joined to the stride by two integer operations: `np.sign` branches on
     every entry, which costs most where signs are fresh, and `np.copysign` takes one entry at a time.
     """
     all_move = np.not_equal(direction, 0.0, out=moving).all()
+    if not all_move and still.size:
+        all_move = np.logical_or(moving, still, out=moving).all()
     bits = direction.view(np.int64)
     np.bitwise_and(bits, _SIGN_BIT, out=bits)
     np.bitwise_or(bits, stride.view(np.int64), out=bits)
@@ -175,13 +180,15 @@ class SignGD:
         if "_stride" not in state or callable(self.lr):
             state["_stride"] = _stride(self.lr, step, scale, params)
             state["_moving"] = np.empty(params.shape, dtype=bool)
+            still = state["_stride"] == 0.0
+            state["_still"] = still if still.any() else np.empty(0, dtype=bool)
         if self.momentum:
             mean = state["mean"]
             mean *= self.momentum
             grad *= 1.0 - self.momentum
             mean += grad
             np.copyto(grad, mean)
-        _move_by_sign(params, grad, state["_stride"], state["_moving"])
+        _move_by_sign(params, grad, state["_stride"], state["_moving"], state["_still"])
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,13 @@ from .recording import Record, Recorder, recorded_steps
 from .system import System, require_exact
 from .trajectory import Trajectory
 
-__all__ = ["Interrupted", "State", "iterate", "simulate"]
+__all__ = ["Interrupted", "State", "chunks", "iterate", "simulate"]
 
-CHUNK = 16
-"""Replicates that run through all their steps together: few enough to stay in the processor's cache."""
+CHUNK = 64
+"""Most replicates that run through all their steps together."""
+
+CHUNK_NUMBERS = 3 * 2**16
+"""Most parameters of these replicates, all in all: with fewer the calls cost more than the numbers, with more the cache is too small."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -203,15 +206,22 @@ def simulate(
     if given is not None:
         run.final[...] = given
     meter = as_progress(progress)
-    chunks = [slice(i, min(i + CHUNK, lead[0])) for i in range(0, lead[0], CHUNK)] if lead else [...]
+    parts = chunks(lead[0], system.layout.size) if lead else [...]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), _ctrl_c_between_steps() as run.pressed:
         try:
-            for number, part in enumerate(chunks):
-                run.advance(part, _part_of_start(start, part), _part_of_rule(optimizer, part, lead), stop, meter, number, len(chunks))
+            for number, part in enumerate(parts):
+                run.advance(part, _part_of_start(start, part), _part_of_rule(optimizer, part, lead), stop, meter, number, len(parts))
         except KeyboardInterrupt:
             run.pressed.clear()  # one more Ctrl-C while the record is put together must not lose it
             raise Interrupted(run.trajectory("interrupted")) from None
         return run.trajectory()
+
+
+def chunks(count: int, size: int, most: int | None = None) -> list[slice]:
+    """Cut replicates of `size` parameters each into chunks, of equal length but for the last; four are worth it at any size."""
+    most = min(CHUNK if most is None else most, CHUNK, max(4, CHUNK_NUMBERS // size))
+    length = -(-count // -(-count // most)) if count else 1
+    return [slice(i, min(i + length, count)) for i in range(0, count, length)]
 
 
 @contextmanager
@@ -240,7 +250,7 @@ def _check_continues(start: Trajectory, system: System, optimizer: Any) -> None:
     ends = np.where(start.ended_at < 0, start.last_step, start.ended_at)
     if len(np.unique(ends)) > 1:
         raise ValueError(f"start has replicates at different steps, so it cannot be gone on with: run it again; {fix}")
-    for name in ("system", "engine", "setting", "seed"):
+    for name in ("system", "engine", "setting", "seed", "logit_scale"):
         theirs, ours = start.provenance.get(name), system.provenance.get(name)
         if theirs != ours:
             raise ValueError(f"start is a run of another system: its {name} is {theirs!r}, this one's {ours!r}; {fix}")

@@ -96,6 +96,28 @@ def test_zero_gradient_does_not_move(rule):
     assert moved[2] < 0 < moved[3]
 
 
+@pytest.mark.parametrize("rule", [SignGD(0.5), SignGD(0.5, momentum=0.9)], ids=["SignGD", "sign momentum"])
+def test_entries_of_step_scale_zero_stay_whatever_their_gradient(rule):
+    """They do not make the other entries move where those have gradient zero, and no NaN comes in through them."""
+    scale = np.array([0.0, 0.0, 0.0, 1.0, 2.0, 1.0])
+    for zero in (0.0, -0.0, 3.0, np.inf, np.nan):
+        moved = one_step(rule, [zero, 0.0, -1.0, 0.0, 4.0, -1.0], scale)
+        np.testing.assert_array_equal(moved, [0.0, 0.0, 0.0, 0.0, -1.0, 0.5])
+        moved = one_step(rule, [zero, 0.0, -1.0, 1.0, 4.0, -1.0], scale)  # every entry that can move does
+        np.testing.assert_array_equal(moved, [0.0, 0.0, 0.0, -0.5, -1.0, 0.5])
+
+
+def test_zeros_of_padding_do_not_cost_the_masked_update():
+    """A batch of overlapping seeds has them in every step; the flags below choose the update without a mask when all are set."""
+    params, grad, scale = np.zeros(4), np.array([0.0, 1.0, -1.0, 0.0]), np.array([0.0, 1.0, 1.0, 0.0])
+    rule = SignGD(0.5)
+    state = rule.init(params, scale)
+    rule.step(params, grad.copy(), state, 0, scale)
+    assert state["_moving"].all()
+    rule.step(params, np.array([0.0, 0.0, -1.0, 0.0]), state, 1, scale)
+    assert state["_moving"].tolist() == [True, False, True, True]
+
+
 def test_sign_of_the_smallest_float_counts():
     tiny = np.nextafter(0.0, 1.0)
     np.testing.assert_array_equal(one_step(SignGD(0.5), [tiny, -tiny, 0.0]), [-0.5, 0.5, 0.0])

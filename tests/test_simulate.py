@@ -368,6 +368,17 @@ def test_results_do_not_depend_on_the_chunk_size(rule, monkeypatch):
         assert_same_bits(runs[size], runs[16])
 
 
+@pytest.mark.parametrize("size", [1, 36, 4221, 11457, 10**6])
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 256, 1000])
+def test_chunks_cover_the_replicates_and_fit_the_cache(count, size):
+    chunks = ENGINE.chunks(count, size)
+    assert [i for part in chunks for i in range(part.start, part.stop)] == list(range(count))
+    lengths = [part.stop - part.start for part in chunks]
+    assert len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0] <= ENGINE.CHUNK
+    assert lengths[0] <= 4 or lengths[0] * size <= ENGINE.CHUNK_NUMBERS
+    assert lengths[0] > min(ENGINE.CHUNK, ENGINE.CHUNK_NUMBERS // size, count) // 2, "no shorter than need be"
+
+
 def test_endings_do_not_depend_on_the_chunk_size(monkeypatch):
     """Replicates that stop or diverge at different steps, next to others that run to the end."""
     system = Quadratic.random(replicates=(7,))

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import compiled
 import numpy as np
 import peers
 
@@ -118,6 +119,54 @@ def found_peers() -> dict[str, Callable[..., Any]]:
     return found
 
 
+def race_of_sweeps(setting: Any, runs: int, steps: int, rounds: int) -> list[Row]:
+    """Race a batch, with and without building it, against the compiled loop, which starts from arrays already drawn.
+
+    Both note the first step with a small softmax and the loss at the end. No product is so large that BLAS would share it out:
+    both use one thread.
+    """
+    if importlib.util.find_spec("numba") is None:
+        print("skipped: numba is not installed; pip install '.[bench]' installs the peers")
+        return []
+    system = signal_noise.lumped(setting, RULE, seed=range(runs))
+    if not (apart := compiled.gap(system.replicates(slice(0, 16)), RULE, 300)) < TOLERANCE:
+        raise SystemExit(f"the compiled loop computes another run than dynsim (relative gap {apart:.1e} after 300 steps): no race")
+    start, name = compiled.arrays(system, RULE.lr), "compiled loop (numba)"
+
+    def build_and_run() -> None:
+        compiled.dynsim_batch(signal_noise.lumped(setting, RULE, seed=range(runs)), RULE, steps)
+
+    times = race(
+        [
+            Contestant("built and run", build_and_run, steps, runs),
+            Contestant("run", lambda: compiled.dynsim_batch(system, RULE, steps), steps, runs),
+            Contestant(name, lambda: compiled.compiled_loop(start, steps), steps, runs),
+        ],
+        rounds,
+    )  # fmt: skip
+    result = [Row(f"{runs} runs of {steps} steps", ours, name, times[ours], times[name], "> 1/4") for ours in ("built and run", "run")]
+    for row in result:
+        print(LINE.format(*row.cells), flush=True)
+    seconds = {key: values.min() * 1e-6 * steps * 10_000 for key, values in times.items()}
+    print(f"10,000 runs of {steps} steps would take: " + ", ".join(f"{key} {value:.0f} s" for key, value in seconds.items()))
+    return result
+
+
+def race_of_overlapping_seeds(setting: Any, runs: int, steps: int, rounds: int) -> list[Row]:
+    """Race seeds with overlapping supports, padded and run together, against the same seeds one by one."""
+    together = signal_noise.build.batches(setting, RULE, range(runs))
+    alone = [signal_noise.lumped(setting, RULE, seed=seed) for seed in range(runs)]
+    record = {"record": MEANS, "steps": steps}
+    return rows(
+        f"overlapping, {runs} seeds",
+        [
+            Contestant("batches", lambda: [simulate(system, RULE, **record) for _, system in together], steps, runs),
+            Contestant("one by one", lambda: [simulate(system, RULE, **record) for system in alone], steps, runs),
+        ],
+        rounds, {"one by one": "> 1"},
+    )  # fmt: skip
+
+
 def peak(setting: Any, steps: int) -> int:
     """Return the peak of memory in bytes of building and running a lumped system."""
     tracemalloc.start()
@@ -165,6 +214,9 @@ def main() -> None:
         table += rows("disjoint, a run of many", [mine, *contestants(dense, few)], args.rounds, {"torch straightforward": "130"})
         mine = Contestant("lumped", lambda: simulate(one, RULE, steps=many), many)
         table += rows("disjoint, one run", [mine, *contestants(dense, few)], args.rounds, {})
+
+    table += race_of_sweeps(disjoint, 256, many, args.rounds)
+    table += race_of_overlapping_seeds(FIGURE3, 64, many // 9, args.rounds)
 
     huge = disjoint.replace(d=1e8)
     large = signal_noise.lumped(huge, RULE, seed=0)

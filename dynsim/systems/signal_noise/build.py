@@ -16,17 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ...layout import Layout
 from ...recording import available_memory
 from ...system import Inexact
 from .data import Data, Setting, as_array, data_from_arrays, draw_data, draw_fresh, streams
+from .features import Features
 from .fresh import TestTokens, draw_inside, draw_outside, meeting
 from .model import TwoTokenTransformer, lumped_model, row_model
 from .reduction import Groups, group_columns, lumping_kind
 
-__all__ = ["best", "dense", "from_arrays", "lumped", "restricted"]
+__all__ = ["batches", "best", "dense", "from_arrays", "lumped", "restricted"]
 
 N_TEST = 1000
 """Fresh samples on which test loss and test error are measured."""
+
+WIDTH = 16
+"""Seeds that `batches` runs together are padded to a multiple of so many shared features."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,9 @@ def lumped(setting: Setting, optimizer: Any, seed: int | Sequence[int] = 0) -> T
     optimizer : Optimizer or type
         A rule of kind "sign" or "linear"; a class stands for its instance at default hyper-parameters.
     seed : int or sequence of int
-        A sequence makes one system with a leading axis of replicates; their supports must be disjoint.
+        A sequence makes one system with a leading axis of replicates. Where supports overlap, replicates have different
+        numbers of shared features; they are padded to the largest. Rounding may then depend on which seeds are there:
+        `batches` avoids that.
 
     Raises
     ------
@@ -178,15 +185,29 @@ def _checked(setting: Setting) -> Setting:
     return setting
 
 
-def _stack(systems: Sequence[TwoTokenTransformer]) -> TwoTokenTransformer:
-    """Join systems of several seeds along a leading axis of replicates."""
+def _stack(systems: Sequence[TwoTokenTransformer], width: int | None = None) -> TwoTokenTransformer:
+    """Join lumped systems of several seeds along a leading axis of replicates.
+
+    Seeds have different numbers of shared features: all are padded to `width` of them (default: the largest number)
+    with features that start at 0, never move and occur in no token.
+    """
     if not systems:
         raise ValueError("seed=[] is empty: give at least one seed")
-    if any(system.features.mixed is not None for system in systems):
-        raise ValueError(
-            "replicates need disjoint supports, but some seeds have shared coordinates: set disjoint=True or run the seeds one by one"
-        )
-    first = systems[0]
+    first, mixed = systems[0], None
+    n_tokens, own = first.features.n_tokens, first.features.own
+    width = max(s.features.size for s in systems) - own if width is None else width
+    layout = Layout({"W_QK": (2, own + width, first.m_k), "v": (own + width,)})
+    start, step_scale = np.zeros((2, len(systems), layout.size))
+    for source, target in (("start", start), ("step_scale", step_scale)):
+        blocks = layout.views(target)
+        for i, system in enumerate(systems):
+            theirs, size = system.layout.views(getattr(system, source)), system.features.size
+            blocks.W_QK[i, :, :size], blocks.v[i, :size] = theirs.W_QK, theirs.v
+    if width:
+        mixed = np.zeros((len(systems), n_tokens, width))
+        for i, system in enumerate(systems):
+            if system.features.mixed is not None:
+                mixed[i, :, : system.features.size - own] = system.features.mixed
     shared = ("m_k", "m_v")
     constants = {name: (a if name in shared else np.stack([s.constants[name] for s in systems])) for name, a in first.constants.items()}
     provenance = {
@@ -194,9 +215,8 @@ def _stack(systems: Sequence[TwoTokenTransformer]) -> TwoTokenTransformer:
         "replicated_constants": [name for name in constants if name not in shared],
     }
     return replace(
-        first, data=tuple(s.data for s in systems), start=np.stack([s.start for s in systems]),
-        step_scale=np.stack([s.step_scale for s in systems]), constants=constants, provenance=provenance,
-        draw_test=tuple(s.draw_test for s in systems),
+        first, data=tuple(s.data for s in systems), features=Features(n_tokens, own, mixed), start=start, step_scale=step_scale,
+        constants=constants, provenance=provenance, draw_test=tuple(s.draw_test for s in systems),
     )
 
 
@@ -207,6 +227,46 @@ def best(setting: Setting, optimizer: Any, seed: int = 0) -> TwoTokenTransformer
     except Inexact:
         return restricted(setting, seed=seed)
     return lumped(setting, optimizer, seed=seed)
+
+
+def batches(setting: Setting, optimizer: Any, seeds: Sequence[int]) -> list[tuple[list[int], TwoTokenTransformer]]:
+    """Split seeds into systems that run together, so that no bit of a seed's run depends on which other seeds are there.
+
+    A product's rounding may depend on its width, so the width a seed is padded to is fixed by the seed alone: its number
+    of shared features, rounded up to a multiple of `WIDTH`. Seeds of equal width run together.
+
+    Parameters
+    ----------
+    setting : Setting
+    optimizer : Optimizer or type
+        A class stands for its instance at default hyper-parameters.
+    seeds : sequence of int
+        May repeat; none give no systems.
+
+    Returns
+    -------
+    list of (positions, system)
+        Positions into `seeds`, and the smallest system exact for the rule. If the rule lumps it has a leading axis of
+        replicates, one for each position, also where there is only one; if it does not, it is one seed's, without that axis.
+
+    Examples
+    --------
+    >>> from dynsim import SignGD
+    >>> from dynsim.systems import signal_noise
+    >>> found = signal_noise.batches(signal_noise.preset("figure3"), SignGD, seeds=range(6))
+    >>> [(positions, system.features.size) for positions, system in found]  # one feature for each of 21 tokens, and 32 or 48 shared
+    [([2, 5], 53), ([0, 1, 3, 4], 69)]
+    """
+    try:
+        lumping_kind(optimizer)
+    except Inexact:
+        return [([i], best(setting, optimizer, seed=seed)) for i, seed in enumerate(seeds)]
+    systems = [lumped(setting, optimizer, seed=seed) for seed in seeds]
+    together: dict[int, list[int]] = {}
+    for i, system in enumerate(systems):
+        width = system.features.size - system.features.own
+        together.setdefault(-(-width // WIDTH) * WIDTH, []).append(i)
+    return [(positions, _stack([systems[i] for i in positions], width)) for width, positions in sorted(together.items())]
 
 
 # -- user arrays, and changing the representation of a dense system ------------------------------------------------------

@@ -163,10 +163,13 @@ class Data:
 
     def norms(self) -> dict[str, NDArray]:
         """Return the constants of the theory: l1 and l2 norms of mu and of each noise token, and of their private parts."""
-        magnitude = abs(self.tokens)
-        private = magnitude @ (self.members == 1).astype(float)
-        l1 = np.asarray(magnitude.sum(axis=1)).ravel()
-        l2 = np.sqrt(np.asarray((magnitude * magnitude).sum(axis=1)).ravel())
+        rows, magnitude = self.tokens.indices, np.abs(self.tokens.data)
+
+        def total(entries: NDArray) -> NDArray:
+            return np.bincount(rows, entries, self.n + 1)
+
+        private = total(magnitude * np.repeat(self.members == 1, self.members))
+        l1, l2 = total(magnitude), np.sqrt(total(magnitude * magnitude))
         return {
             "mu_l1": l1[0], "mu_l2": l2[0], "noise_l1": l1[1:], "noise_l2": l2[1:],
             "mu_private_l1": private[0], "noise_private_l1": private[1:],

@@ -7,7 +7,7 @@ Its projection at any time is therefore affine in the features, :math:`H u(t) + 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,25 +39,48 @@ class TestTokens:
 
     @staticmethod
     def stack(parts: Sequence[TestTokens]) -> TestTokens:
-        """Join one replicate each along a new leading axis."""
+        """Join one replicate each, of equal width, along a new leading axis."""
         return TestTokens(*(np.stack([getattr(p, name) for p in parts]) for name in ("H", "offset_qk", "offset_v")))
+
+    def padded(self, size: int) -> TestTokens:
+        """Return the same tokens on `size` features: those that were added do not occur in them."""
+        if self.H.shape[-1] == size:
+            return self
+        H = np.zeros((*self.H.shape[:-1], size))
+        H[..., : self.H.shape[-1]] = self.H
+        return replace(self, H=H)
 
 
 def test_output(params: SimpleNamespace, cache: SimpleNamespace) -> tuple[NDArray, NDArray]:
     """Return mean test loss and test error (fraction with y f <= 0), shapes (*replicates,); computed once a forward pass."""
     if not hasattr(cache, "test_output"):
         test: Any = cache.system.test
-        P = test.H[..., None, :, :] @ params.W_QK + test.offset_qk
-        B = (test.H @ cache.v[..., None])[..., 0] + test.offset_v
+        count, (size, m_k) = test.H.shape[-2], params.W_QK.shape[-2:]
+        block = _block(count, size, m_k)
+        H = test.H.reshape(*test.H.shape[:-2], -1, block, size)
+        P = (H[..., None, :, :, :] @ params.W_QK[..., None, :, :]).reshape(*params.W_QK.shape[:-2], count, m_k) + test.offset_qk
+        B = (H @ cache.v[..., None, :, None]).reshape(test.H.shape[:-1]) + test.offset_v
         a = cache.k[..., None, :] - P[..., 1, :, :]
-        s_11 = logistic((a @ cache.q[..., None])[..., 0])
-        s_21 = logistic(np.vecdot(P[..., 0, :, :], a))
+        z_11 = (a.reshape(*H.shape[:-1], m_k) @ cache.q[..., None, :, None]).reshape(B.shape)
+        z_21 = np.vecdot(P[..., 0, :, :], a)
+        s_11, s_21 = logistic(cache.system.logit_scale * z_11), logistic(cache.system.logit_scale * z_21)
         margin = (s_11.p + s_21.p) * cache.A + (s_11.q + s_21.q) * B
         cache.test_output = logistic(margin).softplus_neg.mean(-1), (margin <= 0).mean(-1)
     return cache.test_output
 
 
 test_output.__test__ = False  # type: ignore[attr-defined]
+
+
+def _block(count: int, size: int, m_k: int) -> int:
+    """Return how many of `count` fresh tokens to multiply at once: few enough for OpenBLAS to leave a product to one thread.
+
+    The number of threads may change the last bits. OpenBLAS shares out products of matrices of more than 4 * 65536
+    multiplications and products with a vector of 4 * 2304. Where not even two tokens stay below (dense systems,
+    thousands of rows) all are multiplied at once.
+    """
+    most = min(4 * 65536 // (size * m_k), (4 * 2304 - 1) // max(size, m_k))
+    return next((block for block in range(min(most, count), 1, -1) if count % block == 0), count)
 
 
 def meeting(columns: NDArray, trained: NDArray) -> tuple[NDArray, NDArray]:

@@ -58,6 +58,8 @@ class TwoTokenTransformer:
         See `dynsim.system.System`.
     draw_test : callable, tuple of callables (one per replicate) or None
         Draws the fresh test tokens on first use.
+    logit_scale : float, default 1.0
+        Factor of the attention logits, > 0. The paper has none; transformers in use have 1 / sqrt(m_k).
     """
 
     data: Any
@@ -72,6 +74,15 @@ class TwoTokenTransformer:
     constants: Mapping[str, NDArray]
     provenance: Mapping[str, Any]
     draw_test: Any = field(default=None, repr=False)
+    logit_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.logit_scale, (int, float, np.number)) and 0 < self.logit_scale < math.inf):
+            raise ValueError(f"logit_scale={self.logit_scale!r} must be a finite number > 0 (1.0, or 1 / sqrt(m_k))")
+        if self.provenance.get("logit_scale", 1.0) != self.logit_scale:  # a run of a changed model says so
+            rest = {key: value for key, value in self.provenance.items() if key != "logit_scale"}
+            changed = {} if self.logit_scale == 1.0 else {"logit_scale": float(self.logit_scale)}
+            object.__setattr__(self, "provenance", {**rest, **changed})
 
     @cached_property
     def layout(self) -> Layout:
@@ -95,9 +106,10 @@ class TwoTokenTransformer:
     @cached_property
     def test(self) -> Any:
         """Fresh test tokens, drawn on first use."""
+        size = self.features.size
         if isinstance(self.draw_test, tuple):
-            return TestTokens.stack([draw() for draw in self.draw_test])
-        return self.draw_test()
+            return TestTokens.stack([draw().padded(size) for draw in self.draw_test])
+        return self.draw_test().padded(size)
 
     def replicates(self, index: Any) -> TwoTokenTransformer:
         """Return the system with its leading axis of replicates indexed (a slice or an integer)."""
@@ -105,8 +117,7 @@ class TwoTokenTransformer:
             raise ValueError("this system has no replicates")
         own = self.provenance.get("replicated_constants", ())
         return replace(
-            self,
-            start=self.start[index],
+            self, features=self.features.replicates(index), start=self.start[index],
             step_scale=self.step_scale[index] if isinstance(self.step_scale, np.ndarray) and self.step_scale.ndim == 2 else self.step_scale,
             constants={name: (a[index] if name in own else a) for name, a in self.constants.items()},
             data=self.data[index] if isinstance(self.data, tuple) else self.data,
@@ -138,7 +149,8 @@ class TwoTokenTransformer:
         weight = np.zeros((data.d, groups.features.size))
         weight[data.columns, groups.group] = groups.displacement(kind)
         test = None if self.draw_test is None else partial(_rewrite_test, self, weight, u, v)
-        return lumped_model(data, groups, u, v, kind, self.m_k, self.m_v, {**self.provenance, "engine": "lumped"}, test)
+        reduced = lumped_model(data, groups, u, v, kind, self.m_k, self.m_v, {**self.provenance, "engine": "lumped"}, test)
+        return replace(reduced, logit_scale=self.logit_scale)
 
     def restrict(self) -> TwoTokenTransformer:
         """Keep the union of supports of a dense system, exact for every rule that acts per coordinate."""
@@ -148,7 +160,8 @@ class TwoTokenTransformer:
         kept[data.columns, np.arange(len(data.columns))] = 1.0
         v = W_V[0].mean(0) - W_V[1].mean(0)
         test = None if self.draw_test is None else partial(_rewrite_test, self, kept, W_QK, v)
-        return row_model(data, W_QK, W_V, {**self.provenance, "engine": "restricted"}, test)
+        reduced = row_model(data, W_QK, W_V, {**self.provenance, "engine": "restricted"}, test)
+        return replace(reduced, logit_scale=self.logit_scale)
 
     def lift(self, reduced: TwoTokenTransformer, params: NDArray) -> dict[str, NDArray]:
         """Recover the dense weights of a lumped or restricted run.
@@ -207,6 +220,8 @@ class TwoTokenTransformer:
         z = np.empty(a.shape[:-2] + (2, a.shape[-2]), dtype=a.dtype)
         np.matmul(a, q[..., None], out=z[..., 0, :, None])  # (5) logit of the signal token's attention
         np.vecdot(th.conj(), a, out=z[..., 1, :])  # (6) logit of the noise token's attention
+        if self.logit_scale != 1.0:
+            z *= self.logit_scale
         s = logistic(z)
         margin = (s.p[..., 0, :] + s.p[..., 1, :]) * A + (s.q[..., 0, :] + s.q[..., 1, :]) * B  # (7)
         losses = softplus(-margin)
@@ -266,6 +281,8 @@ def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
     log_l = -math.log(D.shape[-1]) - (c.losses + c.margin)  # l_i = sigmoid(-margin_i) / n
     log_D = np.log(np.maximum(np.abs(D), TINY))  # where D is 0, and with it the sign, any finite number will do
     log_c = (log_l + log_D)[..., None, :] + c.s.log_pq
+    if c.system.logit_scale != 1.0:
+        log_c += math.log(c.system.logit_scale)
     return log_l, log_c, np.sign(D)
 
 
@@ -318,7 +335,10 @@ def _token_gradients(c: Mapping[str, NDArray], a: NDArray, Q: NDArray, T: NDArra
     """
     # dL/dW_Q = sum_i (c1_i mu + c2_i y_i xi_i) a_i        (10)
     np.matmul(c["query_mu"][..., None, :], a, out=T[..., 0, :1, :])
-    np.multiply(c["query"][..., None], a, out=T[..., 0, 1:, :])
+    if a.ndim > 2 and (c["query"] == 1.0).all():  # signs alone, past Stage I: a long copy for each of many runs, not short products
+        T[..., 0, 1:, :] = a
+    else:
+        np.multiply(c["query"][..., None], a, out=T[..., 0, 1:, :])
     # dL/dW_K = sum_i (c1_i q + c2_i th_i) (mu - y_i xi_i) (11), as one matrix that acts on q and th: a third faster for many runs
     n = a.shape[-2]
     C = np.zeros((*a.shape[:-2], n + 1, n + 1))

@@ -84,3 +84,67 @@ def test_log_scales_keep_signs_that_products_lose():
         np.testing.assert_allclose(out, want, rtol=1e-12)
         np.testing.assert_allclose(out_vector, want, rtol=1e-12)
         assert np.exp(logs).sum() == 0.0
+
+
+# -- a map of its own for each replicate -----------------------------------------------------------------------------------
+
+
+def padded(widths=(6, 0, 3)):
+    """Return a map padded to six mixed columns, and the maps of its replicates without padding."""
+    alone = []
+    for seed, width in enumerate(widths):
+        one, _ = features("both", seed)
+        alone.append(Features(N_TOKENS, N_TOKENS, one.mixed[:, :width] if width else None))
+    mixed = np.zeros((len(widths), N_TOKENS, MIXED))
+    for i, (one, width) in enumerate(zip(alone, widths, strict=True)):
+        mixed[i, :, :width] = one.mixed if width else 0.0
+    return Features(N_TOKENS, N_TOKENS, mixed), alone
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "log scales"])
+def test_a_padded_map_is_each_replicates_own_map(scaled):
+    map_, alone = padded()
+    rng = np.random.default_rng(4)
+    W, v = rng.standard_normal((3, 2, map_.size, M)), rng.standard_normal((3, map_.size))
+    T, t = rng.standard_normal((3, 2, N_TOKENS, M)), rng.standard_normal((3, N_TOKENS))
+    logs = rng.uniform(-900, 5, (3, 3, N_TOKENS)) if scaled else None
+    out, out_vector = pulled(map_, T, t, logs)
+    for i, one in enumerate(alone):
+        assert gap(map_.project(W)[i], one.project(W[i, :, : one.size])) < 1e-14
+        assert gap(map_.project_vector(v)[i], one.project_vector(v[i, : one.size])) < 1e-14
+        want, want_vector = pulled(one, T[i], t[i], None if logs is None else logs[i])
+        assert gap(out[i, :, : one.size], want) < 1e-14 and gap(out_vector[i, : one.size], want_vector) < 1e-14
+        assert not out[i, :, one.size :].any() and not out_vector[i, one.size :].any(), "padding has gradient 0"
+    # negative control: the maps of the replicates do differ
+    assert gap(map_.project(W)[0], map_.project(W[::-1])[0]) > 1e-3 and gap(out[0], out[2]) > 1e-3
+
+
+@pytest.mark.parametrize("index", [1, slice(0, 2), slice(2, 3), slice(1, 2)])
+def test_replicates_of_a_padded_map(index):
+    map_, _ = padded()
+    rng = np.random.default_rng(5)
+    W, v = rng.standard_normal((3, 2, map_.size, M)), rng.standard_normal((3, map_.size))
+    T, t, logs = rng.standard_normal((3, 2, N_TOKENS, M)), rng.standard_normal((3, N_TOKENS)), rng.uniform(-9, 5, (3, 3, N_TOKENS))
+    part = map_.replicates(index)
+    assert part.size == map_.size and gap(part.magnitudes.project(W[index]), map_.magnitudes.project(W)[index]) < 1e-14
+    assert gap(part.project(W[index]), map_.project(W)[index]) < 1e-14
+    assert gap(part.project_vector(v[index]), map_.project_vector(v)[index]) < 1e-14
+    for scales in (None, logs):
+        ours, theirs = pulled(part, T[index], t[index], None if scales is None else scales[index]), pulled(map_, T, t, scales)
+        assert all(gap(a, b[index]) < 1e-14 for a, b in zip(ours, theirs, strict=True))
+    shared, _ = features("both")
+    assert shared.replicates(index) is shared, "one map for all replicates stays"
+
+
+@pytest.mark.parametrize("index", [slice(None), 2])
+def test_padding_stays_zero_where_gradients_overflow(index):
+    map_ = padded()[0].replicates(index)
+    lead = (3,) if index == slice(None) else ()
+    T, t = np.ones((*lead, 2, N_TOKENS, M)), np.ones((*lead, N_TOKENS))
+    T[..., 0, :], t[..., 0] = np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        out, out_vector = pulled(map_, T, t)
+        assert np.isnan(map_.mixed.swapaxes(-1, -2)[..., -1, :] @ T[..., 0, :, 0][..., None]).any(), "the product alone would be NaN"
+    first = N_TOKENS + 3  # of the padding of the last replicate
+    assert not out[..., first:, :][(-1,) if lead else ...].any() and not out_vector[..., first:][(-1,) if lead else ...].any()
+    assert not np.isfinite(out).all()

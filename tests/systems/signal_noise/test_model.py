@@ -58,6 +58,7 @@ def test_every_observable_is_what_it_says(seed):
         "train_error": (margin <= 0).mean(),
         "softmax_11_mean": s_11.mean(), "softmax_21_mean": s_21.mean(), "mean_value_noise_mean": (noise @ v).mean(),
         "alignment": (np.sign(th) == np.sign(ka)).mean(), "logit_11": logit_11, "logit_21": logit_21, "ties": 0.0,
+        "key_agreement": (np.sign(ka) == np.sign(q)[:, None]).mean(), "query_agreement": (np.sign(th) == np.sign(q)[:, None]).mean(),
     }
     for name, system in forms(arrays).items():
         assert set(system.observables) <= set(OBSERVABLES)

@@ -259,7 +259,6 @@ def lumped_of(number, *, disjoint=True, seed=0):
         (lambda dense: dense.lump("signgd"), TypeError, "no update rule"),
         (lambda dense: signal_noise.lumped({"n": 3}, SignGD, seed=0), TypeError, "must be a signal_noise.Setting"),
         (lambda dense: lumped_of(0, seed=[]), ValueError, "seed=.*at least one"),
-        (lambda dense: lumped_of(0, disjoint=False, seed=[0, 1]), ValueError, "disjoint=True or run the seeds one by one"),
     ],
 )
 def test_refusals(call, error, says):
