@@ -1,7 +1,7 @@
 """The shared visual language: simulation solid, theory black dashed, bounds grey, stages as labelled bands, verdicts in titles.
 
 Nothing here touches pyplot or the global rcParams: figures are plain objects, freed when the last reference goes.
-This module and the systems' `figures` are the only ones that import matplotlib.
+Only this module and the `figures` modules, those of the systems and of `scaling` and `phase`, import Matplotlib.
 """
 
 from __future__ import annotations
