@@ -6,12 +6,15 @@ from .claims import Claim, Measured, Report
 from .experiment import Experiment
 from .gradcheck import gradcheck
 from .layout import Layout
+from .measures import At, First, Verdicts
 from .optimizers import Adam, GradientDescent, SignGD
 from .simulate import Interrupted, iterate, simulate
+from .sweep import Sampled, SweepError, SweepFolderError, SweepInterrupted, Table, load_table, sweep
 from .system import Inexact
 from .trajectory import Trajectory, TrajectoryError, load
 
 __all__ = [
-    "Adam", "Claim", "Experiment", "GradientDescent", "Inexact", "Interrupted", "Layout", "Measured", "Report", "SignGD", "Trajectory",
-    "TrajectoryError", "__version__", "check", "gradcheck", "iterate", "load", "simulate",
+    "Adam", "At", "Claim", "Experiment", "First", "GradientDescent", "Inexact", "Interrupted", "Layout", "Measured", "Report", "Sampled",
+    "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "Trajectory",
+    "TrajectoryError", "Verdicts", "__version__", "check", "gradcheck", "iterate", "load", "load_table", "simulate", "sweep",
 ]

@@ -20,9 +20,9 @@ def check(
     Parameters
     ----------
     evidence : Trajectory or mapping
-        ``check(run)`` is short for ``check({"run": run})``.
+        ``check(run)`` is short for ``check({"run": run})``; tables of sweeps are entries too, ``check({"sweep": table})``.
     claims : iterable or mapping of Claim, or one, optional
-        Default: all claims of the run's system.
+        Default: all claims of the run's system, and those about sweeps that the tables have the columns for.
     control : bool, default False
         Judge each claim on its negative control instead: evidence broken on purpose, on which a check
         worth its name does not come back with "holds". Claims without a control are left out.
@@ -41,11 +41,9 @@ def check(
     run = evidence.get("run")
     if run is not None and run.final.ndim > 1:
         raise ValueError("this run has replicates: check one of them, check(run.replicate(0))")
-    about = dict(run.provenance) if run is not None else {}
+    about = dict(run.provenance) if run is not None else {name: dict(table.about) for name, table in evidence.items()}
     if claims is None:
-        if "system" not in about:
-            raise ValueError("the evidence does not say which system it is of: pass claims=[...]")
-        claims = system_module(about["system"]).CLAIMS
+        claims = _own_claims(evidence)
     chosen = _as_list(claims)
     if run is not None and not len(run.at):
         note = f"nothing was recorded before the run ended ({run.message})"
@@ -53,6 +51,22 @@ def check(
     if control:
         return Report(tuple(_judge_control(c, evidence) for c in chosen if c.control is not None), about)
     return Report(tuple(judge(claim, evidence) for claim in chosen), about)
+
+
+def _own_claims(evidence: Mapping[str, Any]) -> list[Claim]:
+    """Return the claims that the evidence's own system has about it."""
+    run = evidence.get("run")
+    tables = {name: table for name, table in evidence.items() if name != "run"}
+    systems = {e.provenance.get("system") for e in (run,) if e is not None}
+    systems |= {table.about.get("experiment", {}).get("system") for table in tables.values()}
+    if len(systems) != 1 or None in systems:
+        raise ValueError("the evidence does not say which system it is of: pass claims=[...]")
+    module = system_module(systems.pop())
+    found = list(module.CLAIMS.values()) if run is not None else []
+    for claim in getattr(module, "SWEEP_CLAIMS", {}).values() if tables else ():
+        if all(entry in evidence and all(name in evidence[entry] for name in names) for entry, names in claim.needs.items()):
+            found.append(claim)
+    return found
 
 
 def _undecided(claim: Claim, note: str) -> Verdict:

@@ -83,6 +83,42 @@ class Experiment:
         return dataclasses.replace(self, **changes)
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What `vary` takes: each name, and whether it is of the "setting", the "optimizer" or the "experiment" itself."""
+        of_rule = [f.name for f in fields(self.optimizer)] if dataclasses.is_dataclass(self.optimizer) else ["lr"]
+        found = dict.fromkeys(("steps", "optimizer"), "experiment")
+        return found | dict.fromkeys(of_rule, "optimizer") | dict.fromkeys(self.setting.to_dict(), "setting")
+
+    def vary(self, changes: Mapping[str, Any]) -> Experiment:
+        """Return a copy with fields of the setting, of the rule, the steps or the rule itself (by name) changed.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, naming the nearest valid one, or a value out of range.
+
+        Examples
+        --------
+        >>> from dynsim.systems import signal_noise
+        >>> changed = signal_noise.experiment("theory").vary({"m_k": 25, "lr": 1e-6})
+        >>> changed.setting.m_k, changed.optimizer.lr
+        (25, 1e-06)
+        """
+        known = self.variables
+        for name in changes:
+            if name not in known:
+                raise ValueError(unknown_name("variable", name, known))
+        parts: dict[str, dict[str, Any]] = {part: {} for part in ("setting", "optimizer", "experiment")}
+        for name, value in changes.items():
+            parts[known[name]][name] = value
+        varied = self.replace(setting=self.setting.replace(**parts["setting"])) if parts["setting"] else self
+        if "optimizer" in parts["experiment"]:
+            rule = parts["experiment"].pop("optimizer")
+            parts["experiment"]["optimizer"] = from_description({"rule": rule, "lr": self.optimizer.lr}) if isinstance(rule, str) else rule
+        varied = varied.replace(**parts["experiment"])
+        return varied.replace(optimizer=dataclasses.replace(varied.optimizer, **parts["optimizer"])) if parts["optimizer"] else varied
+
+    @property
     def recorded_steps(self) -> NDArray:
         """Steps at which the run is recorded; the first and the last are always among them."""
         return np.union1d(recorded_steps(self.steps, self.every, None), np.arange(min(self.closely, self.steps) + 1))
@@ -113,10 +149,11 @@ class Experiment:
                 self.build(engine), self.optimizer, steps=self.steps, record=self.record, at=self.recorded_steps, progress=progress
             )
         except Interrupted as stopped:
-            raise Interrupted(self._signed(stopped.trajectory)) from None
-        return self._signed(run)
+            raise Interrupted(self.signed(stopped.trajectory)) from None
+        return self.signed(run)
 
-    def _signed(self, run: Trajectory) -> Trajectory:
+    def signed(self, run: Trajectory) -> Trajectory:
+        """Return a run of this experiment whose provenance says so."""
         about = {"origin": self.origin, "note": self.note, "every": self.every, "closely": self.closely, "options": dict(self.options)}
         return dataclasses.replace(run, provenance={**run.provenance, **about})
 

@@ -20,10 +20,13 @@ class Meter:
         self.label, self.stream, self.delay = label, stream or sys.stderr, delay
         self.began = time.monotonic()
         self.drawn = 0.0
+        self.before: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Redraw at most ten times a second; finish the line at the end."""
+        """Redraw at most ten times a second; finish the line at the end. Rate and time left count from the first call's `done`."""
         now = time.monotonic()
+        if self.before is None:
+            self.before = done if done < total else 0
         elapsed = now - self.began
         if done >= total:
             if self.drawn:
@@ -35,7 +38,7 @@ class Meter:
 
     def _draw(self, done: int, total: int, elapsed: float, end: str) -> None:
         filled = 24 * done // max(total, 1)
-        rate = done / max(elapsed, 1e-9)
+        rate = (done - (self.before or 0)) / max(elapsed, 1e-9)
         left = int((total - done) / rate) if rate else 0
         bar = "=" * filled + " " * (24 - filled)
         self.stream.write(f"\r{self.label} {done}/{total} [{bar}] {rate:.0f}/s, {left // 60}:{left % 60:02d} left {end}")

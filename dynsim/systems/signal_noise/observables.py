@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...system import Observable
+from .conditions import agree, aligned
 from .fresh import test_output
 
 __all__ = ["OBSERVABLES"]
@@ -66,8 +67,14 @@ OBSERVABLES: Mapping[str, Observable] = {
     "mean_value_noise_mean": Observable(
         lambda p, c: c.B.mean(-1), (), "mean over samples of mean_value_noise", r"\overline{\langle v, y_i\xi_i\rangle}", default=False),
     "alignment": Observable(
-        lambda p, c: (c.th * c.ka > 0).mean((-1, -2)), (), "fraction of pairs whose query and key noise agree in sign",
+        lambda p, c: aligned(c.th, c.ka), (), "fraction of pairs whose query and key noise agree in sign",
         r"\mathrm{align}", default=False),
+    "key_agreement": Observable(
+        lambda p, c: agree(np.swapaxes(c.ka, -1, -2), c.q), (), "fraction of pairs whose key noise has the sign of its row's query signal",
+        r"\mathrm{agree}_K", default=False),
+    "query_agreement": Observable(
+        lambda p, c: agree(np.swapaxes(c.th, -1, -2), c.q), (),
+        "fraction of pairs whose query noise has the sign of its row's query signal", r"\mathrm{agree}_Q", default=False),
     "logit_11": Observable(_logits, ("sample",), "logit of softmax_11", r"\mathrm{logit}\,s_{i,11}", False, lambda z: z[..., 0, :]),
     "logit_21": Observable(_logits, ("sample",), "logit of softmax_21", r"\mathrm{logit}\,s_{i,21}", False, lambda z: z[..., 1, :]),
     "ties": Observable(

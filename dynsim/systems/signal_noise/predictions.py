@@ -22,11 +22,13 @@ __all__ = [
 
 EPS = 0.01
 """Training loss at which T is read."""
+LEVELS = (0.3, 0.1, 0.03, 0.01)
+"""Training losses at which the bounds of T are checked."""
 SMALL = 0.1
 """What counts as a small softmax output."""
 
 
-def key_turn(a: NDArray | float, mu: float, m_k: int, lr: float) -> Any:
+def key_turn(a: NDArray | float, mu: NDArray | float, m_k: int, lr: float) -> Any:
     r"""Step at which key noise against its row's majority turns.
 
     .. math:: T_{key} = \sqrt{\log(4 a/\|\mu\|)\,/\,m_k}\;/\;(\eta a)

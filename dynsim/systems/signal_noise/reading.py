@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Inconclusive
-from ...numerics import LOWEST, logistic, softplus
 from ...trajectory import Trajectory
+from . import conditions
+from .conditions import SETTLED
 from .predictions import SMALL, Condition, attention_time, key_turn, regime, stage_one_end, value_lines
 
 __all__ = ["Reading"]
-
-SETTLED = 0.9
-"""Stage III ends when in this fraction of rows the query signal follows the vote and the key signal opposes it."""
 
 
 class Reading:
@@ -120,7 +118,7 @@ class Reading:
     @cached_property
     def initial_noise(self) -> float:
         """Root mean square of the initial key and query noise."""
-        return float(np.sqrt((self.initial("key_noise") ** 2).mean() / 2 + (self.initial("query_noise") ** 2).mean() / 2))
+        return float(conditions.initial_size(self.initial("query_noise"), self.initial("key_noise")))
 
     # -- clock --------------------------------------------------------------------------------------------------
 
@@ -201,13 +199,12 @@ class Reading:
     def T_one(self) -> int | None:
         """Stage I ends: mean value noise of every sample exceeds mean value signal."""
         self.initial("mean_value_noise")
-        ahead = np.all(self["mean_value_noise"] > self["mean_value_signal"][:, None], axis=1)
-        return self.first(ahead)
+        return self.first(conditions.value_ahead(self["mean_value_signal"], self["mean_value_noise"]))
 
     @cached_property
     def aligned(self) -> NDArray:
         """Fraction of pairs (row, sample) whose query and key noise agree in sign, shape (T,); two zeros do not."""
-        return (np.sign(self["query_noise"]) * np.sign(self["key_noise"]) > 0).mean((1, 2))
+        return conditions.aligned(self["query_noise"], self["key_noise"])
 
     @cached_property
     def T_two(self) -> int | None:
@@ -217,25 +214,19 @@ class Reading:
     @cached_property
     def log_c1(self) -> tuple[NDArray, NDArray]:
         """Sign and logarithm of c1_i, equation (8), from recorded quantities, each (T, n); the logarithm of 0 is -1e300."""
-        A, B = self["mean_value_signal"][:, None], self["mean_value_noise"]
-        s11, s21 = self["softmax_11"], self["softmax_21"]
-        z1 = (self["query_signal"][:, None, :] @ (self["key_signal"][:, :, None] - self["key_noise"]))[:, 0]
-        log_l = -softplus((s11 + s21) * A + (2.0 - s11 - s21) * B)
-        with np.errstate(divide="ignore"):
-            return np.sign(B - A), np.maximum(log_l + logistic(z1).log_pq + np.log(np.abs(B - A)), LOWEST)
+        names = ("mean_value_signal", "mean_value_noise", "softmax_11", "softmax_21", "query_signal", "key_signal", "key_noise")
+        scale = float(self.run.provenance.get("logit_scale", 1.0))
+        return conditions.log_c1(*(self[name] for name in names), logit_scale=scale)
 
     @cached_property
     def vote(self) -> NDArray:
         """Weighted vote of the key noise, sgn sum_i c1_i (ka_ri - k_r), shape (T, m_k)."""
-        sign, log_c1 = self.log_c1
-        weight = sign * np.exp(log_c1 - log_c1.max(1, keepdims=True))
-        return np.sign((self["key_noise"] * weight[:, None, :]).sum(2) - self["key_signal"] * weight.sum(1)[:, None])
+        return conditions.vote(*self.log_c1, self["key_signal"], self["key_noise"])
 
     @cached_property
     def settled(self) -> NDArray:
         """Fraction of rows whose query signal has the sign of the vote and key signal the opposite, shape (T,)."""
-        q, k = np.sign(self["query_signal"]), np.sign(self["key_signal"])
-        return ((q == self.vote) & (k == -self.vote)).mean(1)
+        return conditions.settled(self["query_signal"], self["key_signal"], self.vote)
 
     @cached_property
     def T_three(self) -> int | None:
@@ -244,7 +235,7 @@ class Reading:
 
     def agree(self, name: str) -> NDArray:
         """Fraction of pairs whose noise (`key_noise` or `query_noise`) has the sign of its row's query signal, shape (T,)."""
-        return (np.sign(self[name]) * np.sign(self["query_signal"])[:, :, None] > 0).mean((1, 2))
+        return conditions.agree(self[name], self["query_signal"])
 
     @cached_property
     def T_four(self) -> int | None:

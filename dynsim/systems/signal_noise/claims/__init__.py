@@ -1,10 +1,11 @@
-"""Claims about a single run of the two-layer transformer, by stage."""
+"""Claims about the two-layer transformer: about a single run, by stage, and about sweeps."""
 
 from __future__ import annotations
 
 from . import alignment, attention, theorem, value
+from .sweeps import EXPONENTS, SWEEP_CLAIMS
 
-__all__ = ["CLAIMS"]
+__all__ = ["CLAIMS", "EXPONENTS", "SWEEP_CLAIMS"]
 
 CLAIMS = {claim.id: claim for part in (value, alignment, attention, theorem) for claim in part.CLAIMS}
-"""Claims by name, in the order of the stages."""
+"""Claims about a run by name, in the order of the stages."""

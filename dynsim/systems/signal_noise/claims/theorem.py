@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ..predictions import EPS, SMALL, loss_bounds
+from ..predictions import EPS, LEVELS, SMALL, loss_bounds
 from ..reading import Reading, reading
 from .assumptions import APART, DISJOINT, KAPPA_2, MOSTLY_PRIVATE, NOISY, RESOLVED, SIGNGD, broken
 
@@ -17,7 +17,6 @@ PAGE = "docs/derivations/signal_noise.md, section 4"
 VALUE = ("mean_value_signal", "mean_value_noise")
 WITHIN = 1.25
 """Factor on the derived T_attn that stands for the O~ of the theorem."""
-LEVELS = (0.3, 0.1, 0.03, 0.01)
 
 
 def _loss_time(r: Reading, eps: float = EPS) -> int:

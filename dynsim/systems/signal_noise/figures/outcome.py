@@ -9,8 +9,8 @@ from .... import plotting
 from ....claims import Inconclusive
 from ....plotting import COLOURS, bound, line, measured, predicted, theory
 from ....trajectory import Trajectory
+from ..conditions import SETTLED
 from ..predictions import EPS, SMALL, loss_bounds
-from ..reading import SETTLED
 from .drawing import (
     ERROR,
     KEY,

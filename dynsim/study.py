@@ -1,0 +1,85 @@
+"""Studies: sweeps that together are the evidence for claims that no single run can show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .experiment import Experiment
+from .progress import Meter
+from .sweep import Table, sweep
+
+__all__ = ["Plan", "Study"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that is yet to be made.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    over : mapping, sequence of mappings, or design
+    seeds : int
+    measure : tuple of str
+    doc : str
+        What it is for, in a sentence.
+    """
+
+    experiment: Experiment
+    over: Any
+    seeds: int
+    measure: tuple[str, ...]
+    doc: str
+
+    def run(self, *, seeds: int | None = None, **options: Any) -> Table:
+        """Make the sweep; `seeds` and the options of `sweep` besides."""
+        return sweep(self.experiment, self.over, seeds=self.seeds if seeds is None else seeds, measure=self.measure, **options)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Named sweeps; what `run` returns is evidence for ``check``.
+
+    Parameters
+    ----------
+    title : str
+    plans : mapping of str to Plan
+        Evidence entry to the sweep that it is.
+    """
+
+    title: str
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+
+    def run(
+        self, *, out: str | os.PathLike | None = None, seeds: int | None = None, executor: Executor | None = None,
+        workers: int | None = None, retry: bool = False, progress: Callable[[str], Any] | bool | None = None,
+    ) -> dict[str, Table]:
+        """Make all sweeps, one after the other.
+
+        Parameters
+        ----------
+        out : path, optional
+            Folder that gets a sweep's folder for each; the same call goes on where it was stopped.
+        seeds : int, optional
+            Seeds at every point; default each plan's own number.
+        executor, workers, retry
+            See `sweep`.
+        progress : bool or callable, optional
+            True draws a meter a sweep on stderr; a callable maps the name of a sweep to what `sweep` takes.
+
+        Returns
+        -------
+        dict of str to Table
+        """
+        tables = {}
+        for name, plan in self.plans.items():
+            meter = progress(name) if callable(progress) else Meter(f"{name}: cells") if progress else None
+            tables[name] = plan.run(
+                seeds=seeds, out=None if out is None else Path(out) / name, executor=executor, workers=workers, retry=retry, progress=meter
+            )
+        return tables

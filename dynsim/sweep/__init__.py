@@ -1,0 +1,10 @@
+"""Sweeps: an experiment at many points and for many seeds, over any executor, with rows that outlive every accident."""
+
+from .design import Grid, Points, Sampled, geometric
+from .engine import SweepError, SweepInterrupted, sweep
+from .folder import SweepFolderError
+from .table import Table, join, load_table
+
+__all__ = [
+    "Grid", "Points", "Sampled", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "geometric", "join", "load_table", "sweep",
+]

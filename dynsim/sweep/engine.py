@@ -1,0 +1,346 @@
+"""The sweep: cells over an executor, rows to disk as they finish, and the same call goes on where it was stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from ..experiment import Experiment
+from ..measures import Measure, as_measures
+from ..naming import unknown_name
+from ..progress import Meter, Progress, as_progress
+from ..registry import SYSTEMS, system_module
+from .cells import Row, run_cells
+from .design import Design, as_design
+from .folder import SweepFolder
+from .table import Table, assemble, load_table
+
+__all__ = ["SweepError", "SweepInterrupted", "cores", "sweep"]
+
+TOGETHER = 32
+"""Most seeds of a task: enough to gain from running together, few enough to spread and to lose."""
+
+Task = tuple[int, dict[str, Any], list[int], list[int]]  # point, its values, seeds, cells
+
+
+class SweepError(RuntimeError):
+    """A sweep could not go on; what had finished is kept, and the message says how to go on."""
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a sweep; `table` has the rows that had finished."""
+
+    def __init__(self, message: str, table: Table) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+def sweep(
+    setting: Any,
+    over: Any = None,
+    *,
+    seeds: int | Iterable[int] = 1,
+    measure: str | Measure | Iterable[str | Measure] | None = None,
+    optimizer: Any = None,
+    steps: int | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    out: str | os.PathLike | None = None,
+    retry: bool = False,
+    progress: bool | Progress | None = None,
+) -> Table:
+    """Run an experiment at many points, for many seeds, and return what was measured as a table.
+
+    A cell is a point and a seed. Its row depends on these two only, bit for bit: not on the other cells, nor on where or in which
+    order it was run. Seeds of a point run together on a leading axis; points are spread over processes.
+
+    Parameters
+    ----------
+    setting : Experiment or setting
+        What is varied: a preset's experiment, or a system's setting together with `optimizer`.
+    over : mapping of str to sequence, sequence of mappings, or design
+        A grid of values, a list of points, or a design such as `Sampled`. Variables are fields of the setting, fields of
+        the rule ("lr", "momentum"), "steps" and "optimizer" (rules by name).
+    seeds : int or iterable of int, default 1
+        A number stands for 0, 1, ..., seeds - 1. The same seeds at every point.
+    measure : str, Measure or iterable of these
+        See `dynsim.measures.as_measures`; default those of the system.
+    optimizer : Optimizer, optional
+        Default the experiment's.
+    steps : int, optional
+        Horizon. Default: as long as the system says its predictions need at each point, else the experiment's steps. A run ends earlier
+        when everything is measured.
+    executor : concurrent.futures.Executor, optional
+        Where points run, for example ``dask.distributed.Client(...).get_executor()``. Default a pool of processes.
+    workers : int, optional
+        Processes of the default pool; default the number of cores. 1 runs everything in this process.
+    out : path, optional
+        Folder in which every row is on disk as soon as it is finished. The same call with the same folder goes on where it
+        was stopped. Without it nothing is written.
+    retry : bool, default False
+        Run cells again whose row in `out` is an error.
+    progress : bool or callable, optional
+        True draws a meter on stderr; a callable receives (done, total) cells.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a variable, measure or argument that does not exist. A point whose values are out of range is a row with an error.
+    SweepFolderError
+        If `out` holds something else or another sweep (the difference is shown), or another process writes it.
+    SweepError
+        If rows cannot be written or workers keep dying.
+    SweepInterrupted
+        On Ctrl-C; carries the table so far.
+
+    Notes
+    -----
+    The default pool starts fresh processes, which import the main script: guard it with ``if __name__ == "__main__":``, or pass
+    ``workers=1``.
+
+    Examples
+    --------
+    >>> from dynsim import sweep
+    >>> from dynsim.systems import signal_noise
+    >>> table = sweep(signal_noise.experiment("tiny"), {"m_k": [2, 4]}, seeds=3, measure="train_loss<0.6", workers=1)
+    >>> table["train_loss<0.6"].shape
+    (6,)
+    """
+    experiment = _experiment(setting, optimizer)
+    design, measures, seeds = as_design(over), as_measures(measure, experiment.system), _seeds(seeds)
+    for name in design.names:
+        if name not in experiment.variables:
+            raise ValueError(unknown_name("variable", name, experiment.variables))
+    for name, value in (("steps", steps), ("workers", workers)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"{name}={value!r} must be an integer >= 1")
+    if executor is not None and workers is not None:
+        raise ValueError(f"workers={workers} is for the default pool of processes: the executor given has workers of its own")
+    description = _description(experiment, design, seeds, measures, steps)
+    cells = len(design) * len(seeds)
+    job = partial(run_cells, experiment, measures, steps)
+    meter = Meter("cells") if progress is True else as_progress(progress)
+    if out is None:
+        kept: list[Row] = []
+        done = bytearray(cells)
+        _run(job, design, seeds, done, kept.extend, executor, workers, meter, lambda: assemble(description, kept), "")
+        return assemble(description, kept)
+    with SweepFolder(out, description, cells, retry=retry) as folder:
+        again = f"the same call with out={str(out)!r} goes on from here"
+        _run(job, design, seeds, folder.done, folder.append, executor, workers, meter, lambda: load_table(out), again)
+    return load_table(out)
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _experiment(setting: Any, optimizer: Any) -> Experiment:
+    if isinstance(setting, Experiment):
+        return setting if optimizer is None else setting.replace(optimizer=optimizer)
+    for name in SYSTEMS:
+        if type(setting) is system_module(name).Setting:
+            if optimizer is None:
+                raise ValueError("optimizer=None: a setting alone does not say which rule runs; pass optimizer=SignGD(lr=...)")
+            return Experiment(system=name, setting=setting, optimizer=optimizer, steps=1000)
+    raise TypeError(f"setting={setting!r} must be an Experiment, such as signal_noise.experiment('theory'), or a system's Setting")
+
+
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
+        seeds = range(int(seeds))
+    chosen = [int(seed) if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) else -1 for seed in seeds]  # type: ignore[union-attr]
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise ValueError(f"seeds={seeds!r} must be a number >= 1, or different integers >= 0")
+    return chosen
+
+
+def _description(
+    experiment: Experiment, design: Design, seeds: Sequence[int], measures: Sequence[Measure], steps: int | None
+) -> dict[str, Any]:
+    """Return what the sweep is, JSON-ready: everything a row depends on, and nothing else."""
+    plain = {k: v for k, v in experiment.to_dict().items() if k not in ("seed", "record", "every", "closely")}
+    columns = {name: {"kind": c.kind, "doc": c.doc} for m in measures for name, c in m.columns.items()}
+    return {
+        "dynsim": __version__, "experiment": plain, "design": design.describe(), "seeds": list(seeds),
+        "measures": [repr(m) for m in measures], "columns": columns, "steps": None if steps is None else int(steps),
+    }
+
+
+def _tasks(design: Design, seeds: Sequence[int], done: bytearray, together: int) -> Iterator[Task]:
+    """Yield what is left to do, a point and some seeds at a time; nothing is held for what lies ahead."""
+    for point in range(len(design)):
+        first = point * len(seeds)
+        left = [k for k in range(len(seeds)) if not done[first + k]]
+        for start in range(0, len(left), together):
+            part = left[start : start + together]
+            yield point, design[point], [seeds[k] for k in part], [first + k for k in part]
+
+
+def _run(
+    job: Callable[..., list[Row]], design: Design, seeds: Sequence[int], done: bytearray, keep: Callable[[list[Row]], Any],
+    executor: Executor | None, workers: int | None, meter: Progress | None, table: Callable[[], Table], again: str,
+) -> None:
+    """Run every cell that is not done and keep its row."""
+    total = len(done)
+    finished = sum(done)
+    if meter is not None:
+        meter(finished, total)
+    count = cores() if workers is None else int(workers)
+    if executor is not None:
+        count = getattr(executor, "_max_workers", None) or count
+    together = min(max((total - finished) // (4 * count), 4), TOGETHER)
+    tasks = _tasks(design, seeds, done, together)
+    few = sum(1 for _ in zip(range(2), _tasks(design, seeds, done, together), strict=False)) < 2
+    run: Callable[..., Any] = _here if count == 1 or few else partial(_over_processes, count)
+    if executor is not None:
+        run = partial(_over_given, executor)
+    hint = f"; {again}" if again else ""
+    try:
+        for task, rows in run(job, tasks):
+            try:
+                keep([{"cell": cell, **row} for cell, row in zip(task[3], rows, strict=True)])
+            except OSError as error:
+                raise SweepError(f"rows cannot be written ({error.strerror or error}): {finished} of {total} cells are kept{hint} "
+                                 "when that is mended") from error
+            finished += len(rows)
+            if meter is not None:
+                meter(finished, total)
+    except KeyboardInterrupt:
+        raise SweepInterrupted(f"interrupted: {finished} of {total} cells are kept{hint}", table()) from None
+
+
+# -- where tasks run: each yields (task, rows) as they finish ------------------------------------------------------------
+
+
+def _here(job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    for task in tasks:
+        yield task, job(task[1], task[2])
+
+
+class _Died(Exception):
+    """An executor broke; these tasks were under way."""
+
+    def __init__(self, tasks: list[Task], why: BaseException) -> None:
+        super().__init__(str(why))
+        self.tasks = tasks
+
+
+def _over_executor(executor: Executor, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    """Keep an executor busy with a bounded number of tasks; an exception of a task's own future is its error."""
+    ahead = 2 * (getattr(executor, "_max_workers", None) or cores()) + 2
+    pending: dict[Future, Task] = {}
+    try:
+        while True:
+            while len(pending) < ahead and (task := next(tasks, None)) is not None:
+                try:
+                    pending[executor.submit(job, task[1], task[2])] = task
+                except BrokenExecutor as error:
+                    raise _Died([task, *pending.values()], error) from error
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                failure = future.exception()
+                if isinstance(failure, BrokenExecutor):
+                    raise _Died(list(pending.values()), failure)
+                task = pending.pop(future)
+                yield task, future.result() if failure is None else _lost(task, f"{type(failure).__name__}: {failure}")
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _over_given(executor: Executor, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    try:
+        yield from _over_executor(executor, job, tasks)
+    except _Died as died:
+        raise SweepError(f"the executor broke ({died}): what had finished is kept; make a new executor and call again") from died
+
+
+def _over_processes(count: int, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    """Run tasks in a pool of fresh processes; when one dies, the tasks under way run again, each alone, to find the one that kills."""
+    while True:
+        try:
+            with _pool(count) as pool:
+                yield from _over_executor(pool, job, tasks)
+            return
+        except _Died as died:
+            for task in died.tasks:
+                yield task, _alone(job, task)
+
+
+def _alone(job: Callable[..., list[Row]], task: Task) -> list[Row]:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(job, task[1], task[2]).result()
+        except BrokenExecutor:
+            return _lost(task, "the process that ran it died twice: killed, or out of memory")
+
+
+def _lost(task: Task, why: str) -> list[Row]:
+    return [{"error": why, "steps": 0} for _ in task[2]]
+
+
+@contextlib.contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of processes that have started, one thread of linear algebra each; an exception in the block ends them at once."""
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
+    try:
+        with _one_thread_each():
+            ready = [pool.submit(int) for _ in range(count)]  # none is idle yet, so that all processes start now
+        try:
+            wait(ready)
+            ready[0].result()
+        except BrokenExecutor:
+            raise SweepError(
+                'worker processes cannot start: guard the script with if __name__ == "__main__": (they import it), or pass workers=1'
+            ) from None
+        yield pool
+    except BaseException:
+        processes = list((getattr(pool, "_processes", None) or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Set the variables that new processes read: workers that share the cores must not each use all of them."""
+    names = [n for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if n not in os.environ]
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends: a killed sweep leaves no processes behind."""
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
