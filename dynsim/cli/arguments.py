@@ -13,7 +13,7 @@ from ..optimizers import OPTIMIZERS, describe
 from ..registry import SYSTEMS, system_module
 from .summary import rule_text
 
-__all__ = ["chosen_experiment", "experiment_options", "literal_text", "setting_options"]
+__all__ = ["chosen_experiment", "experiment_options", "literal", "literal_text", "setting_options", "whole"]
 
 
 def setting_options(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +33,12 @@ def setting_options(parser: argparse.ArgumentParser) -> None:
 def experiment_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose an experiment."""
     setting_options(parser)
-    parser.add_argument("--steps", type=_whole, help="updates to make")
-    parser.add_argument("--seed", type=_whole, help="seed of data, weights and test data")
+    parser.add_argument("--steps", type=whole, help="updates to make")
+    parser.add_argument("--seed", type=whole, help="seed of data, weights and test data")
     parser.add_argument("--record", metavar="NAME[:EVERY],...", action="append",
                         help="quantities to record, each at every step that is recorded or at multiples of EVERY; may be repeated")
-    parser.add_argument("--every", type=_whole, help="record every so many steps")
-    parser.add_argument("--closely", type=_whole, help="record each of the first steps besides")
+    parser.add_argument("--every", type=whole, help="record every so many steps")
+    parser.add_argument("--closely", type=whole, help="record each of the first steps besides")
     parser.add_argument(
         "--engine", default="auto", metavar="auto|dense|lumped|restricted",
         help="form of the system; auto: the smallest that is exact for the rule",
@@ -52,8 +52,9 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
-def _whole(text: str) -> int:
-    value = _literal(text)
+def whole(text: str) -> int:
+    """Return the whole number that an option gives; 1e4 is one."""
+    value = literal(text)
     if isinstance(value, float) and value.is_integer():  # 1e4 is a natural way to write it
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -61,7 +62,7 @@ def _whole(text: str) -> int:
     return value
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """Return an int, float or bool where the text is one, else the text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
@@ -77,7 +78,7 @@ def _assignment(text: str, example: str) -> tuple[str, Any]:
     name, equals, value = (part.strip() for part in text.partition("="))
     if not (name and equals and value):
         raise ValueError(f"{text!r} must read FIELD=VALUE, for example {example}")
-    return name, _literal(value)
+    return name, literal(value)
 
 
 def _optimizer(text: str, lr: float | None, default_lr: Any) -> Any:
@@ -91,7 +92,7 @@ def _optimizer(text: str, lr: float | None, default_lr: Any) -> Any:
         if "=" in part:
             key, value = _assignment(part, f"{name}:{valid[-1]}=0")
         elif position + 1 < len(valid):
-            key, value = valid[position + 1], _literal(part.strip())
+            key, value = valid[position + 1], literal(part.strip())
         else:
             raise ValueError(f"--optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
         if key not in valid:

@@ -6,15 +6,9 @@ Options are called as in Python. Every command takes ``--json`` and then prints 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,29 +17,37 @@ import numpy as np
 from .._version import __version__
 from ..experiment import Experiment
 from ..optimizers import describe
-from ..progress import Meter
 from ..registry import SYSTEMS
 from ..simulate import Interrupted
 from ..system import Inexact
 from ..trajectory import load
 from .arguments import chosen_experiment, experiment_options, setting_options
+from .console import (
+    BAD_INPUT,
+    EXIT_STATUS,
+    FINISHED,
+    INCOMPLETE,
+    INTERRUPTED,
+    VIOLATED,
+    Failures,
+    Out,
+    complain,
+    ctrl_c_waits,
+    end_line,
+    meter_for,
+    print_json,
+    width,
+)
 from .listing import TABLES, table_text
+from .phase import phase_command
 from .runfolder import RunFolder
-from .summary import SCHEMA, Summary, experiment_text, plain, predictions, rule_text, summarise, wrap
+from .scaling import scaling_command
+from .summary import Summary, experiment_text, predictions, rule_text, summarise, wrap
+from .sweeping import sweep_command
+from .theorem import theorem_command
 from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
 
 __all__ = ["main"]
-
-FINISHED, VIOLATED, BAD_INPUT, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
-
-EXIT_STATUS = """\
-exit status
-  0    the run finished (whatever the verdicts, unless --strict)
-  1    with --strict: a claim is violated
-  2    bad input: one line on stderr says what and what to do
-  3    the run diverged, or a file could not be written; everything else was saved
-  130  interrupted by Ctrl-C; everything recorded so far was saved
-"""
 
 EXAMPLES = """\
 examples
@@ -54,6 +56,8 @@ examples
   dynsim run signal_noise --preset tiny --optimizer adam:beta1=0.9,eps=0 --lr 1e-3 --record query_noise,key_noise
   dynsim run --config runs/figure3/experiment.toml --seed 1 --out runs/figure3_seed1
   dynsim check runs/figure3 --full
+  dynsim sweep signal_noise --preset theory --over m_k=25,50,100,200 --seeds 16 --out sweeps/m_k
+  dynsim scaling sweeps/m_k --quantity t_attn
 """
 
 
@@ -62,29 +66,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message and leave with the status of bad input."""
-        _complain(f"{message} (see {self.prog} --help)")
+        complain(f"{message} (see {self.prog} --help)")
         raise SystemExit(BAD_INPUT)
-
-
-class _Out:
-    """Standard output that outlives its reader: in ``dynsim run ... | head`` the run still goes on and is saved."""
-
-    def __init__(self, silent: bool = False) -> None:
-        self.silent = silent
-
-    def __call__(self, text: str | None) -> None:
-        if self.silent or text is None:
-            return
-        try:
-            print(text, flush=True)
-        except BrokenPipeError:
-            self.silent = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
-
-
-def _complain(message: object) -> None:
-    line = " ".join(str(message).split())
-    print(f"dynsim: error: {line}", file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("dynsim: interrupted before there was anything to save", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         return BAD_INPUT
     except (ValueError, MemoryError) as error:
-        _complain(error)
+        complain(error)
         return BAD_INPUT
 
 
@@ -142,12 +125,15 @@ def _parser() -> argparse.ArgumentParser:
     experiment_options(check)
     _report_options(check)
 
-    listing = command("list", _list, "show systems, presets and claims")
+    listing = command("list", _list, "show systems, presets, claims, measures and phase diagrams")
     listing.add_argument("what", metavar="TABLE", nargs="?", choices=TABLES, help=f"one of: {', '.join(TABLES)} (default: all)")
 
     predict = command("predict", _predict, "show the closed-form numbers of a setting and the conditions of the theory, without simulating")
     predict.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)}")
     setting_options(predict)
+
+    for add in (sweep_command, scaling_command, theorem_command, phase_command):
+        add(command)
     return parser
 
 
@@ -177,24 +163,24 @@ def _simulated(args: argparse.Namespace, system: str | None) -> int:
 
 def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, folder: RunFolder | None) -> int:
     """Simulate, save, check, draw; in this order, so that nothing that goes wrong later costs what was computed."""
-    say, meter, failures = _Out(args.json or args.quiet), _meter("steps", args), _Failures()
-    say(experiment_text(experiment, title, _width()))
+    say, meter, failures = Out(args.json or args.quiet), meter_for("steps", args), Failures()
+    say(experiment_text(experiment, title, width()))
     interrupted, began = False, time.perf_counter()
     try:
         run = experiment.run(engine=args.engine, progress=meter)
     except Interrupted as stopped:
         run, interrupted = stopped.trajectory, True
     except BaseException as error:
-        _end_line(meter)
+        end_line(meter)
         if folder is not None:
             folder.abandon()
         if isinstance(error, Inexact):
             raise ValueError(f"{error} On the command line: --engine auto takes the smallest exact system") from None
         raise
     seconds = time.perf_counter() - began
-    with _ctrl_c_waits() as pressed:
+    with ctrl_c_waits() as pressed:
         if interrupted:
-            _end_line(meter)
+            end_line(meter)
             print(f"dynsim: {run.message}{'' if folder is None else '; saving what was recorded so far'}", file=sys.stderr, flush=True)
         if folder is not None:
             with failures:
@@ -208,7 +194,7 @@ def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, fold
     say(summary.text(full=args.full))
     if folder is not None and not interrupted:
         try:
-            skipped, failed = write_figures(folder, run, figure_names(experiment.system, args.figures), _meter("figures", args))
+            skipped, failed = write_figures(folder, run, figure_names(experiment.system, args.figures), meter_for("figures", args))
             say("\n".join(skipped) if skipped else None)
             failures.extend(failed)
         except KeyboardInterrupt:
@@ -218,49 +204,12 @@ def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, fold
         print(f"dynsim: {failure}", file=sys.stderr)
     say(_files_text(folder))
     if args.json:
-        _print_json(_run_document(summary, folder, title, experiment))
+        print_json(_run_document(summary, folder, title, experiment))
     if interrupted:
         return INTERRUPTED
     if run.status == "diverged" or failures:
         return INCOMPLETE
     return _verdict(args, summary)
-
-
-class _Failures(list[str]):
-    """Files that could not be written; as a context it notes the failure and lets the rest go on."""
-
-    def __enter__(self) -> _Failures:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, _traceback: Any) -> bool:
-        if isinstance(error, (OSError, ValueError)):
-            self.append(f"not written: {error}")
-            return True
-        return False
-
-
-@contextmanager
-def _ctrl_c_waits() -> Iterator[list[int]]:
-    """Hold Ctrl-C back until the run is saved, and yield a list that it fills: impatience must not cost the run."""
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield pressed
-        return
-    signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _meter(label: str, args: argparse.Namespace) -> Meter | None:
-    """Return a progress meter where somebody watches: stderr is a terminal and not --quiet."""
-    return Meter(label) if sys.stderr.isatty() and not args.quiet else None
-
-
-def _end_line(meter: Meter | None) -> None:
-    if meter is not None and meter.drawn:
-        print(file=sys.stderr)
 
 
 def _engine_text(asked: str, about: Mapping[str, Any], seconds: float) -> str:
@@ -306,20 +255,20 @@ def _check(args: argparse.Namespace) -> int:
     if given or args.fields:
         raise ValueError(f"--{(given or ['set'])[0]} does not go with a saved run: it is checked as it was simulated")
     summary = summarise(load(saved))
-    say = _Out(args.json or args.quiet)
+    say = Out(args.json or args.quiet)
     say(str(args.target))
     say(summary.text(full=args.full))
     if args.json:
-        _print_json(_run_document(summary, None, str(args.target), None))
+        print_json(_run_document(summary, None, str(args.target), None))
     return INCOMPLETE if summary.run.status == "diverged" else _verdict(args, summary)
 
 
 def _list(args: argparse.Namespace) -> int:
-    say, chosen = _Out(), tuple(TABLES) if args.what is None else (args.what,)
+    say, chosen = Out(), tuple(TABLES) if args.what is None else (args.what,)
     if args.json:
-        _print_json({"kind": "dynsim list", **{name: TABLES[name]() for name in chosen}})
+        print_json({"kind": "dynsim list", **{name: TABLES[name]() for name in chosen}})
     else:
-        say("\n\n".join(table_text(name, _width()) for name in chosen))
+        say("\n\n".join(table_text(name, width()) for name in chosen))
     return FINISHED
 
 
@@ -328,15 +277,7 @@ def _predict(args: argparse.Namespace) -> int:
     theory, remark = predictions(experiment.system, experiment.setting, describe(experiment.optimizer))
     if args.json:
         about = {"experiment": experiment.to_dict(), "predictions": theory, "remark": remark}
-        _print_json({"kind": "dynsim predictions", **about})
+        print_json({"kind": "dynsim predictions", **about})
     else:
-        _Out()("\n".join([f"{experiment.system}, {title}", *([] if theory is None else [str(theory)]), *wrap(remark, _width())]))
+        Out()("\n".join([f"{experiment.system}, {title}", *([] if theory is None else [str(theory)]), *wrap(remark, width())]))
     return FINISHED
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    _Out()(json.dumps({"schema": SCHEMA, **plain(document)}, indent=1, allow_nan=False))
-
-
-def _width() -> int:
-    return max(60, min(shutil.get_terminal_size((120, 24)).columns, 140))

@@ -1,4 +1,4 @@
-"""Tables of what there is: systems, presets, claims; as data and as text."""
+"""Tables of what there is: systems, presets, claims, measures, phase diagrams; as data and as text."""
 
 from __future__ import annotations
 
@@ -30,15 +30,34 @@ def presets() -> Rows:
 
 
 def claims() -> Rows:
-    """Return every claim, with whose statement it is and what it assumes."""
+    """Return every claim, with what it is about, whose statement it is and what it assumes."""
     return [
-        {"system": system, "id": c.id, "statement": c.statement, "latex": c.latex, "source": str(c.source),
+        {"system": system, "id": c.id, "about": about, "statement": c.statement, "latex": c.latex, "source": str(c.source),
          "assumes": [a.text for a in c.assumes]}
-        for system in SYSTEMS for c in getattr(system_module(system), "CLAIMS", {}).values()
+        for system in SYSTEMS for about, registry in (("run", "CLAIMS"), ("sweep", "SWEEP_CLAIMS"))
+        for c in getattr(system_module(system), registry, {}).values()
     ]
 
 
-TABLES: Mapping[str, Callable[[], Rows]] = {"systems": systems, "presets": presets, "claims": claims}
+def measures() -> Rows:
+    """Return every measure that a sweep can name, with its columns."""
+    return [
+        {"system": system, "name": name, "columns": {column: c.doc for measure in found for column, c in measure.columns.items()}}
+        for system in SYSTEMS for name, found in getattr(system_module(system), "MEASURES", {}).items()
+    ]
+
+
+def diagrams() -> Rows:
+    """Return every built-in phase diagram."""
+    return [
+        {"system": system, "name": name, "doc": diagram.doc}
+        for system in SYSTEMS for name, diagram in getattr(system_module(system), "DIAGRAMS", {}).items()
+    ]
+
+
+TABLES: Mapping[str, Callable[[], Rows]] = {
+    "systems": systems, "presets": presets, "claims": claims, "measures": measures, "diagrams": diagrams,
+}
 """Tables by name, each a function that returns its rows."""
 
 
@@ -62,7 +81,16 @@ def _preset(row: dict[str, Any], width: int) -> list[str]:
 
 def _claim(row: dict[str, Any], width: int) -> list[str]:
     where = f"where {'; '.join(row['assumes'])}" if row["assumes"] else ""
-    return [f"  {row['id']:30s} {row['source']}", *wrap(row["statement"], width, " " * 6), *wrap(where, width, " " * 6)]
+    about = "" if row["about"] == "run" else f"about a {row['about']}; "
+    return [f"  {row['id']:30s} {about}{row['source']}", *wrap(row["statement"], width, " " * 6), *wrap(where, width, " " * 6)]
 
 
-_TEXTS = {"systems": _system, "presets": _preset, "claims": _claim}
+def _measure(row: dict[str, Any], width: int) -> list[str]:
+    return [f"  {row['name']}", *(line for name, doc in row["columns"].items() for line in wrap(f"{name}: {doc}", width, " " * 6))]
+
+
+def _diagram(row: dict[str, Any], width: int) -> list[str]:
+    return [f"  {row['name']}", *wrap(row["doc"], width, " " * 6)]
+
+
+_TEXTS = {"systems": _system, "presets": _preset, "claims": _claim, "measures": _measure, "diagrams": _diagram}

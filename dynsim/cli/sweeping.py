@@ -1,0 +1,174 @@
+"""The command ``dynsim sweep``, and what the commands built on sweeps share."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from ..registry import SYSTEMS
+from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geometric, sweep
+from .arguments import chosen_experiment, literal, setting_options, whole
+from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
+from .summary import experiment_text
+
+__all__ = ["Command", "chosen_executor", "chosen_seeds", "command_again", "names_of", "run_options", "sweep_command", "table_text"]
+
+SHOWN = 40
+"""Points of a sweep that are printed; the rest is in the table."""
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def sweep_command(command: Command) -> None:
+    """Add the command."""
+    add = command("sweep", _sweep, "run an experiment at many points and for many seeds, and keep a table that can be gone on with")
+    add.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)} (with --config as the file says)")
+    setting_options(add)
+    add.add_argument("--over", metavar="NAME=VALUES", action="append", default=[],
+                     help="values of a variable, as 25,50,100 or LOW:HIGH:COUNT with a constant ratio; several make a grid")
+    add.add_argument("--points", metavar="FILE.csv", help="a list of points instead of a grid: a column a variable, a row a point")
+    add.add_argument("--sample", metavar="COUNT", type=whole,
+                     help="draw a Latin hypercube of so many points instead of a grid; --over then gives ranges, NAME=LOW:HIGH")
+    add.add_argument("--measure", metavar="NAME,...", action="append",
+                     help="what to measure: names, expressions such as train_loss<0.05 or test_loss@900, or claims (dynsim list measures)")
+    add.add_argument("--steps", type=whole, help="horizon of every run (default: as long as the predictions need)")
+    add.add_argument("--out", metavar="DIR", help="folder of the sweep; the same command goes on where it was stopped")
+    run_options(add, "1")
+
+
+def run_options(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """Add the options that say which seeds run, and where."""
+    parser.add_argument("--seeds", metavar="COUNT|S1,S2,...", help=f"seeds at every point: 0, 1, ..., or these (default: {seeds})")
+    parser.add_argument("--workers", type=whole, help="processes (default: one a core; 1 stays in this one)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster instead, for example tcp://127.0.0.1:8786")
+    parser.add_argument("--retry", action="store_true", help="run cells again whose row is an error")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+# -- sweep -------------------------------------------------------------------------------------------------------------
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    experiment, title = chosen_experiment(args, args.system)
+    say = Out(args.json or args.quiet)
+    over, measure = _over(args), names_of(args.measure)
+    say(experiment_text(experiment, title, width()))
+    try:
+        table = sweep(
+            experiment, over, seeds=chosen_seeds(args.seeds) or 1, measure=measure, steps=args.steps, out=args.out, workers=args.workers,
+            executor=chosen_executor(args), retry=args.retry, progress=meter_for("cells", args),
+        )
+    except SweepInterrupted as stopped:
+        print(f"\ndynsim: {command_again(stopped)}", file=sys.stderr)
+        return INTERRUPTED
+    except SweepError as error:
+        complain(command_again(error))
+        return INCOMPLETE
+    failures, files = Failures(), []
+    if args.out is not None:
+        for name in ("table.csv", "table.nc"):
+            with failures:
+                files.append(table.save(Path(args.out).expanduser() / name).name)
+    say(table_text(table))
+    say("wrote nothing (--out DIR keeps the rows)" if args.out is None else f"wrote {args.out}: sweep.json, rows.jsonl, {', '.join(files)}")
+    for failure in failures:
+        print(f"dynsim: {failure}", file=sys.stderr)
+    if args.json:
+        names, rows = table.summary()
+        print_json({"kind": "dynsim sweep", "about": dict(table.about), "cells": table.cells, "errors": table.errors, "columns": names,
+                    "points": rows, "folder": args.out})
+    return INCOMPLETE if failures or table.errors else FINISHED
+
+
+def command_again(error: BaseException) -> str:
+    """Return the message of a sweep that stopped, in the words of the command line."""
+    return str(error).replace("the same call", "the same command").replace("with out=", "with --out ").replace("'", "")
+
+
+def table_text(table: Table) -> str:
+    """Return the points of a sweep, the first of them where they are many, and what failed."""
+    lines = str(table).split("\n")
+    head = f"{len(lines) - 1} points, {table.cells} cells; means over seeds, - where no seed has a number"
+    shown = lines[: SHOWN + 1] + ([f"... and {len(lines) - 1 - SHOWN} more points"] if len(lines) - 1 > SHOWN else [])
+    errors = [f"failed: {line}" for line in table.errors[:5]] + ([f"... and {len(table.errors) - 5} more"] if len(table.errors) > 5 else [])
+    return "\n".join([head, *shown, *errors])
+
+
+def _over(args: argparse.Namespace) -> Any:
+    """Return the design that the options describe."""
+    if args.points is not None:
+        if args.over or args.sample is not None:
+            raise ValueError("give --points, or --over (with --sample or without), not both")
+        with open(args.points, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or any(None in row or None in row.values() for row in rows):
+            raise ValueError(f"--points {args.points} must have a line of variables and then a line of as many values for each point")
+        return Points([{name.strip(): literal(value.strip()) for name, value in row.items()} for row in rows])
+    axes: dict[str, Any] = {}
+    for text in args.over:
+        name, equals, values = (part.strip() for part in text.partition("="))
+        if not (name and equals and values):
+            raise ValueError(f"--over {text!r} must read NAME=VALUES, for example --over m_k=25,50,100 or --over lr=1e-6:1.6e-5:5")
+        if name in axes:
+            raise ValueError(f"--over {name} is given twice: give all its values at once")
+        axes[name] = _range(text, values) if args.sample is not None else _values(text, values)
+    if args.sample is None:
+        return axes
+    if not axes:
+        raise ValueError(f"--sample {args.sample} needs ranges, for example --over sigma_p=0.5:8")
+    return Sampled(axes, args.sample)
+
+
+def _values(text: str, values: str) -> tuple[Any, ...]:
+    parts = values.split(":")
+    if len(parts) == 1:
+        return tuple(literal(value.strip()) for value in values.split(",") if value.strip())
+    if len(parts) != 3:
+        raise ValueError(f"--over {text!r}: a range must read LOW:HIGH:COUNT, for example lr=1e-6:1.6e-5:5")
+    low, high, count = (literal(part.strip()) for part in parts)
+    if not all(isinstance(value, (int, float)) for value in (low, high)) or not isinstance(count, int):
+        raise ValueError(f"--over {text!r}: LOW and HIGH must be numbers, COUNT a whole number")
+    return geometric(low, high, count)
+
+
+def _range(text: str, values: str) -> tuple[Any, ...]:
+    ends = tuple(literal(part.strip()) for part in values.split(":"))
+    if len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
+        raise ValueError(f"--over {text!r}: with --sample a range must read LOW:HIGH, for example sigma_p=0.5:8")
+    return ends
+
+
+def names_of(given: list[str] | None) -> list[str] | None:
+    """Return the names in options that take several, separated by commas."""
+    return None if given is None else [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def chosen_seeds(text: str | None) -> Any:
+    """Return a number of seeds, or the seeds themselves; None where none were given."""
+    if text is None:
+        return None
+    numbers = [literal(part.strip()) for part in text.split(",") if part.strip()]
+    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+        raise ValueError(f"--seeds {text!r} must be a number of seeds >= 1, or seeds >= 0 separated by commas")
+    return numbers[0] if len(numbers) == 1 and "," not in text else numbers
+
+
+def chosen_executor(args: argparse.Namespace) -> Executor | None:
+    """Return the executor of a Dask cluster, None where none was asked for."""
+    if args.scheduler is None:
+        return None
+    if args.workers is not None:
+        raise ValueError(f"give --workers or --scheduler, not both: the cluster at {args.scheduler} has workers of its own")
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("--scheduler needs Dask: pip install 'dynsim[dask]'") from None
+    try:
+        return Client(args.scheduler, timeout="10s").get_executor()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--scheduler {args.scheduler}: no Dask scheduler answers there ({error})") from None
