@@ -32,6 +32,11 @@ def test_where_a_lemma_begins_fails_for_large_and_holds_for_small_initial_weight
     assert far < near and few == 0 and many == 4 and low < 0 < high
 
 
+def test_scaled_logits_change_the_exponent():
+    paper, usual = example("scaled_logits").compute(m_k=(12, 48), seeds=4, lr=8e-6).values()
+    assert abs(paper["m_k"].value + 0.5) < 0.01 and abs(usual["m_k"].value + 0.25) < 0.01
+
+
 def test_verdicts_over_seeds_counts_every_claim():
     module = example("verdicts_over_seeds")
     table = module.compute("tiny", 2)

@@ -32,7 +32,7 @@ import compiled
 import numpy as np
 import peers
 
-from dynsim import SignGD, simulate
+from dynsim import SignGD, simulate, sweep
 from dynsim.systems import signal_noise
 
 RULE = SignGD(5e-5)
@@ -120,10 +120,10 @@ def found_peers() -> dict[str, Callable[..., Any]]:
 
 
 def race_of_sweeps(setting: Any, runs: int, steps: int, rounds: int) -> list[Row]:
-    """Race a batch, with and without building it, against the compiled loop, which starts from arrays already drawn.
+    """Race a sweep, and a batch with and without building it, against the compiled loop, which starts from arrays already drawn.
 
-    Both note the first step with a small softmax and the loss at the end. No product is so large that BLAS would share it out:
-    both use one thread.
+    All note the first step with a small softmax and the loss at the end. No product is so large that BLAS would share it out:
+    all use one thread.
     """
     if importlib.util.find_spec("numba") is None:
         print("skipped: numba is not installed; pip install '.[bench]' installs the peers")
@@ -136,20 +136,38 @@ def race_of_sweeps(setting: Any, runs: int, steps: int, rounds: int) -> list[Row
     def build_and_run() -> None:
         compiled.dynsim_batch(signal_noise.lumped(setting, RULE, seed=range(runs)), RULE, steps)
 
+    def measured() -> None:
+        sweep(setting, optimizer=RULE, seeds=runs, measure=("t_attn", "train_loss@end"), steps=steps, workers=1)
+
     times = race(
         [
+            Contestant("sweep, one process", measured, steps, runs),
             Contestant("built and run", build_and_run, steps, runs),
             Contestant("run", lambda: compiled.dynsim_batch(system, RULE, steps), steps, runs),
             Contestant(name, lambda: compiled.compiled_loop(start, steps), steps, runs),
         ],
         rounds,
     )  # fmt: skip
-    result = [Row(f"{runs} runs of {steps} steps", ours, name, times[ours], times[name], "> 1/4") for ours in ("built and run", "run")]
+    ours = [key for key in times if key != name]
+    result = [Row(f"{runs} runs of {steps} steps", key, name, times[key], times[name], "> 1/4") for key in ours]
     for row in result:
         print(LINE.format(*row.cells), flush=True)
     seconds = {key: values.min() * 1e-6 * steps * 10_000 for key, values in times.items()}
     print(f"10,000 runs of {steps} steps would take: " + ", ".join(f"{key} {value:.0f} s" for key, value in seconds.items()))
     return result
+
+
+def race_of_workers(setting: Any, cells: int, steps: int, rounds: int) -> list[Row]:
+    """Race a sweep over two processes, their start included, against the same sweep in one."""
+    def run(workers: int) -> None:
+        points = {"lr": [RULE.lr * (1.0 + k / 100) for k in range(cells // 32)]}
+        sweep(setting, points, optimizer=RULE, seeds=32, measure=("t_attn", "train_loss@end"), steps=steps, workers=workers)
+
+    return rows(
+        f"sweep of {cells} cells",
+        [Contestant("two workers", lambda: run(2), steps, cells), Contestant("one process", lambda: run(1), steps, cells)],
+        rounds, {"one process": "1.7"},
+    )  # fmt: skip
 
 
 def race_of_overlapping_seeds(setting: Any, runs: int, steps: int, rounds: int) -> list[Row]:
@@ -216,6 +234,7 @@ def main() -> None:
         table += rows("disjoint, one run", [mine, *contestants(dense, few)], args.rounds, {})
 
     table += race_of_sweeps(disjoint, 256, many, args.rounds)
+    table += race_of_workers(disjoint, 256 if args.quick else 1024, many, max(3, args.rounds // 3))
     table += race_of_overlapping_seeds(FIGURE3, 64, many // 9, args.rounds)
 
     huge = disjoint.replace(d=1e8)
