@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .plain import plain
 from .tabular import csv_text, latex_text
 
 __all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
@@ -261,13 +262,6 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready data; numbers that are not finite become None."""
-        def plain(value: Any) -> Any:
-            if isinstance(value, float):
-                return value if math.isfinite(value) else None
-            if isinstance(value, Mapping):
-                return {k: plain(v) for k, v in value.items()}
-            return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
-
         return plain({
             "schema": SCHEMA, "kind": "dynsim report", "about": dict(self.about), "counts": self.counts,
             "verdicts": [asdict(v) for v in self.verdicts],

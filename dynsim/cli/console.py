@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..plain import plain
 from ..progress import Meter
-from .summary import SCHEMA, plain
+from .summary import SCHEMA
 
 __all__ = [
     "BAD_INPUT", "EXIT_STATUS", "FINISHED", "Failures", "INCOMPLETE", "INTERRUPTED", "Out", "VIOLATED", "complain", "ctrl_c_waits",

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..optimizers import describe
+from ..plain import plain
 from ..registry import SYSTEMS, system_module
 from .arguments import literal_text
-from .summary import plain, rule_text, wrap
+from .summary import rule_text, wrap
 
 __all__ = ["TABLES", "table_text"]
 

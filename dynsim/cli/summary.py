@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
-import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,32 +16,14 @@ from ..check import check
 from ..claims import Inconclusive, Report
 from ..experiment import Experiment
 from ..optimizers import describe
+from ..plain import plain
 from ..registry import system_module
 from ..trajectory import Trajectory
 
-__all__ = ["SCHEMA", "Summary", "experiment_text", "plain", "predictions", "rule_text", "summarise", "wrap"]
+__all__ = ["SCHEMA", "Summary", "experiment_text", "predictions", "rule_text", "summarise", "wrap"]
 
 SCHEMA = 1
 """Version of the JSON form of a summary."""
-
-
-def plain(value: Any) -> Any:
-    """Return JSON-ready data; numbers that are not finite become None.
-
-    >>> plain({"a": np.arange(2), "b": float("nan")})
-    {'a': [0, 1], 'b': None}
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def predictions(system: str, setting: Any, optimizer: Mapping[str, Any]) -> tuple[Any, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..check import check
 from ..claims import Inconclusive, Report
+from ..plain import plain
 from ..progress import Meter
 from ..registry import SYSTEMS, system_module
 from ..scaling import PowerLaw, fit_power_law
@@ -19,7 +20,7 @@ from ..sweep import SweepError, SweepInterrupted, Table
 from ..tabular import csv_text, latex_text
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, VIOLATED, Failures, Out, complain, meter_for, print_json, width
 from .runfolder import RunFolder
-from .summary import plain, wrap
+from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, command_again, run_options, table_text
 
 __all__ = ["theorem_command"]

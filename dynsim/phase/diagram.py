@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from ..claims import VERDICTS
 from ..experiment import Experiment
 from ..naming import unknown_name
+from ..plain import plain
 from ..sweep import Table, sweep
 from ..sweep.design import as_design
 from ..sweep.table import base_values
@@ -171,7 +171,7 @@ class PhaseDiagram:
             "schema": SCHEMA, "kind": "dynsim phase diagram", "quantity": self.quantity, "of": self.kind, "doc": self.doc,
             "x": {"name": self.x_name, "label": self.x_label, "values": self.x.tolist()},
             "y": {"name": self.y_name, "label": self.y_label, "values": self.y.tolist()},
-            "values": _plain(self.values), "spread": _plain(self.spread), "applicable": _plain(self.applicable),
+            "values": plain(self.values), "spread": plain(self.spread), "applicable": plain(self.applicable),
             "counts": {name: a.tolist() for name, a in self.counts.items()},
         }
 
@@ -210,10 +210,6 @@ def crossings(diagram: PhaseDiagram, level: float, descending: bool) -> tuple[ND
             at = x[j - 1] + (level - f[j - 1]) / (f[j] - f[j - 1]) * (x[j] - x[j - 1])
             found[row] = np.exp(at) if logarithmic else at
     return found, between
-
-
-def _plain(a: NDArray) -> list[list[float | None]]:
-    return [[v if math.isfinite(v) else None for v in row] for row in a.tolist()]
 
 
 def _ratio(part: NDArray, whole: NDArray) -> NDArray:

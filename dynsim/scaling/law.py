@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..plain import plain
 from ..tabular import csv_text
 from .intervals import ROUNDING
 
@@ -257,13 +258,6 @@ class PowerLaw:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as JSON-ready data; numbers that are not finite become None."""
-        def plain(value: Any) -> Any:
-            if isinstance(value, float):
-                return value if math.isfinite(value) else None
-            if isinstance(value, Mapping):
-                return {k: plain(v) for k, v in value.items()}
-            return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
-
         return plain({"schema": SCHEMA, "kind": "dynsim power law", **asdict(self)})
 
 

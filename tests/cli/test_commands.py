@@ -26,18 +26,6 @@ START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_han
 
 
 @pytest.fixture
-def dynsim(capsys):
-    """Run the command line in this process; returns exit status, stdout, stderr."""
-    def run(*argv):
-        status = main([str(a) for a in argv])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def no_figures(monkeypatch):
     monkeypatch.setattr(signal_noise, "FIGURES", {}, raising=False)
     monkeypatch.setattr(signal_noise, "MAIN_FIGURES", (), raising=False)

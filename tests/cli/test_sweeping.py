@@ -18,18 +18,6 @@ TINY = signal_noise.experiment("tiny")
 SWEEP = ["sweep", "signal_noise", "--preset", "tiny", "--workers", "1"]
 
 
-@pytest.fixture
-def dynsim(capsys):
-    """Run the command line in this process; returns exit status, stdout, stderr."""
-    def run(*argv):
-        status = main([str(a) for a in argv])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("sweeps") / "s"

@@ -1,0 +1,124 @@
+"""What a measure is, and the run that it watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import Experiment
+from ..naming import unknown_name
+from ..simulate import State
+from ..system import Observable, System
+from ..trajectory import Trajectory
+
+__all__ = ["Column", "Measure", "Watch", "Watched"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what it means, and whether a cell holds a number, a word or a list of numbers."""
+
+    doc: str
+    kind: Literal["number", "word", "numbers"] = "number"
+
+
+class Watch(Protocol):
+    """The live counterpart of a measure: it sees every state of one run of one or more replicates.
+
+    `settled` tells, for each replicate, that nothing it will see can change its result: a run ends when
+    every measure is settled. Once settled, a replicate's result must not depend on what is seen later.
+    """
+
+    @property
+    def settled(self) -> NDArray | bool: ...
+    def see(self, state: State) -> None: ...
+    def result(self, run: Trajectory) -> Mapping[str, NDArray]: ...
+
+
+class Measure(Protocol):
+    """What to read off a run. A measure of your own is a frozen dataclass (its repr describes it) with these members.
+
+    - `columns`: name of each column it yields, and its `Column`;
+    - `record`: quantities that `Watch.result` finds in the run, at a bounded number of steps; mostly empty;
+    - `watch(watched)`: the live counterpart for one run.
+    """
+
+    @property
+    def columns(self) -> Mapping[str, Column]: ...
+    @property
+    def record(self) -> tuple[str, ...]: ...
+    def watch(self, watched: Watched) -> Watch: ...
+
+
+class Watched:
+    """A run that is watched.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        With the number of steps of this run.
+    system : System
+    watches : dict
+        Measure to its watch, in the order in which they see a state.
+    lost_at : ndarray, shape replicates
+        Step at which the loss stopped being finite before everything was settled; -1 where it did not.
+    """
+
+    def __init__(self, experiment: Experiment, system: System) -> None:
+        self.experiment, self.system = experiment, system
+        self.watches: dict[Measure, Watch] = {}
+        self.lost_at = np.full(self.lead, -1)
+        self._settled: Any = np.zeros(self.lead, dtype=bool)
+        self._alone: dict[int, list[Any]] = {}
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Shape of the replicates: () or (R,)."""
+        return np.shape(self.system.start)[:-1]
+
+    def watch(self, measure: Measure) -> Watch:
+        """Return the watch of a measure: one for all that ask for it, before them in the order."""
+        if measure not in self.watches:
+            made = measure.watch(self)
+            self.watches[measure] = made
+        return self.watches[measure]
+
+    def scalar(self, quantity: str) -> Observable:
+        """Return an observable that is one number a replicate; a ValueError says what else is wrong with it."""
+        if quantity not in self.system.observables:
+            raise ValueError(unknown_name("recorded quantity", quantity, self.system.observables))
+        observable = self.system.observables[quantity]
+        if observable.dims:
+            scalars = [name for name, o in self.system.observables.items() if not o.dims]
+            axes = ", ".join(observable.dims)
+            raise ValueError(f"{quantity} has axes ({axes}): a measure needs one number a run, of: {', '.join(scalars)}")
+        return observable
+
+    def alone(self, state: State, index: int) -> tuple[SimpleNamespace, SimpleNamespace]:
+        """Return views and cache of one replicate: for what is too expensive to read for all when one needs it."""
+        if not self.lead:
+            return state.views, state.cache
+        if index not in self._alone:
+            self._alone[index] = [self.system.replicates(slice(index, index + 1)), -1, None]
+        kept = self._alone[index]
+        if kept[1] != state.step:
+            views = kept[0].layout.views(np.ascontiguousarray(state.params[index : index + 1]))
+            kept[1:] = state.step, (views, kept[0].forward(views))
+        return kept[2]
+
+    def see(self, state: State) -> NDArray | bool:
+        """Show every watch the state; return which replicates are settled for all of them."""
+        lost = ~(np.isfinite(state.cache.loss) | self._settled)
+        if lost.any():
+            self.lost_at[lost & (self.lost_at < 0)] = state.step
+        settled: Any = True
+        for watch in self.watches.values():
+            watch.see(state)
+            settled = settled & watch.settled
+        self._settled = settled
+        return settled
