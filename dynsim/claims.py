@@ -188,14 +188,15 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         missing = [name for name in names if name not in evidence[entry]]
         if missing:
             return replace(undecided, note=f"{', '.join(missing)} not recorded: add to record=")
+    unmet: tuple[str, ...] = ()
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is told below
             unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
             m = claim.measure(evidence)
     except Inconclusive as reason:
-        return replace(undecided, note=str(reason))
+        return replace(undecided, note=str(reason), unmet=unmet)
     except ArithmeticError as error:
-        return replace(undecided, note=f"the run's numbers leave the range of float64 ({error})")
+        return replace(undecided, note=f"the run's numbers leave the range of float64 ({error})", unmet=unmet)
     deviation, tolerance = float(m.deviation), float(m.tolerance)
     if not math.isfinite(deviation):
         return replace(undecided, note=f"the measured number is not finite ({m.value})", unmet=unmet)

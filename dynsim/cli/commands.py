@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     _report_options(run)
 
     check = command("check", _check, "check a saved run, or an experiment that is simulated first")
-    check.add_argument("target", metavar="RUN_FOLDER|FILE.npz|SYSTEM", nargs="?", help="run folder, trajectory file, or name of a system")
+    check.add_argument("target", metavar="RUN_FOLDER|FILE|SYSTEM", nargs="?", help="run folder, trajectory (.npz, .nc), or a system")
     experiment_options(check)
     _report_options(check)
 
@@ -245,6 +245,8 @@ def _check(args: argparse.Namespace) -> int:
     if saved is not None and saved.is_dir() and (args.target not in SYSTEMS or (saved / "trajectory.npz").exists() and not args.preset):
         saved = saved / "trajectory.npz"
         if not saved.exists():
+            if (saved.parent / "sweep.json").exists():
+                raise ValueError(f"{args.target} is the folder of a sweep: dynsim scaling {args.target} judges its claims")
             raise ValueError(f"{args.target} holds no trajectory.npz: give a run folder that dynsim run --out wrote")
     elif saved is None or not saved.is_file():
         if args.target is not None and args.target not in SYSTEMS:

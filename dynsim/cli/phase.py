@@ -13,10 +13,10 @@ from typing import Any
 from ..phase import PhaseDiagram, phase_diagram
 from ..registry import SYSTEMS, system_module
 from ..sweep import SweepError, SweepInterrupted, Table, load_table
-from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
-from .runfolder import RunFolder
+from .console import FINISHED, INCOMPLETE, Failures, Out, meter_for, print_json, width
+from .runfolder import RunFolder, goes_on
 from .summary import wrap
-from .sweeping import Command, chosen_executor, chosen_seeds, command_again, names_of, run_options
+from .sweeping import Command, chosen_executor, chosen_seeds, names_of, run_options, told
 
 __all__ = ["phase_command"]
 
@@ -48,20 +48,16 @@ def _phase(args: argparse.Namespace) -> int:
     folder = None
     if args.out is not None:
         planned = [f"{args.diagram}.{kind}" for kind in ("json", "png", "svg")]
-        folder = RunFolder(args.out, overwrite=(Path(args.out).expanduser() / "diagram.txt").exists(), planned=["diagram.txt", *planned])
-        folder.write_text("diagram.txt", f"{args.source} {args.diagram}\n{chosen.doc}\n")
+        folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweep"), planned=planned)
+        folder.claim()
     say("\n".join(wrap(chosen.doc, width())))
     try:
         table = chosen.table(
             out=None if folder is None else folder.path / "sweep", workers=args.workers, executor=chosen_executor(args), retry=args.retry,
             progress=meter_for("cells", args), **({} if args.seeds is None else {"seeds": chosen_seeds(args.seeds)}),
         )
-    except SweepInterrupted as stopped:
-        print(f"\ndynsim: {command_again(stopped)}", file=sys.stderr)
-        return INTERRUPTED
-    except SweepError as error:
-        complain(command_again(error))
-        return INCOMPLETE
+    except (SweepInterrupted, SweepError) as stopped:
+        return told(stopped)
     return _show(args, say, table, chosen.of(table), folder, args.diagram, chosen.doc)
 
 

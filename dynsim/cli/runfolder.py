@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from .._version import __version__
 
-__all__ = ["FolderError", "MANIFEST", "RunFolder"]
+__all__ = ["FolderError", "MANIFEST", "RunFolder", "goes_on"]
 
 MANIFEST = "dynsim.json"
 """Name of the list of files."""
@@ -104,6 +104,10 @@ class RunFolder:
             raise FolderError(f"{self.path} cannot be written to ({error.strerror}): choose another folder") from None
         return missing
 
+    def claim(self) -> None:
+        """Mark the folder as dynsim's before the first file is written; what an old run left stays until then."""
+        self._list({*self._old, *self.files})
+
     def abandon(self) -> None:
         """Remove the folders made for a run of which nothing was written; otherwise do nothing."""
         if not self.files:
@@ -171,6 +175,14 @@ class RunFolder:
                 (self.path / folder).rmdir()
         self._old = set()
         self._list(set(self.files))
+
+
+def goes_on(path: str | os.PathLike, folder: str) -> bool:
+    """Tell whether a folder is one of dynsim's that a command with sweeps below `folder` may go on with: no run's."""
+    path = Path(path).expanduser()
+    if not (path / MANIFEST).exists():
+        return False
+    return (path / folder).is_dir() or not read_manifest(path)
 
 
 def read_manifest(path: str | os.PathLike) -> list[str]:

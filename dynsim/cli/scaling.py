@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ def scaling_command(command: Command) -> None:
     """Add the command."""
     scaling = command("scaling", _scaling, "fit power laws to a sweep, with intervals over seeds, next to the theorem's exponents")
     scaling.add_argument("sweep", metavar="DIR|FILE.nc", help="folder of a sweep, or its table")
-    scaling.add_argument("--quantity", metavar="NAME", help="measured column (default: all that the theory has exponents for)")
+    scaling.add_argument("--quantity", metavar="NAME,...", help="measured columns (default: all that the theory has exponents for)")
     scaling.add_argument("--over", metavar="NAME,...", help="variables to fit (default: all that were varied)")
     scaling.add_argument("--level", type=float, default=0.95, help="confidence of the intervals (default: 0.95)")
     scaling.add_argument("--method", choices=("t", "bootstrap"), default="t", help="intervals: Student's t or studentised bootstrap")
@@ -34,7 +35,7 @@ def scaling_command(command: Command) -> None:
 def _scaling(args: argparse.Namespace) -> int:
     table, say = load_table(args.sweep), Out(args.json)
     theory: Mapping[str, Mapping[str, float]] = _theory(table)
-    quantities = [args.quantity] if args.quantity else [name for name in theory if name in table]
+    quantities = (names_of([args.quantity]) or []) if args.quantity else [name for name in theory if name in table]
     if not quantities:
         raise ValueError(f"give --quantity: one of {', '.join(table.measured)}")
     for quantity in quantities:
@@ -54,7 +55,9 @@ def _scaling(args: argparse.Namespace) -> int:
         say("\n\n".join(str(law) for law in fits))
     say(report.text(full=True) if report.verdicts else "no exponents of the theory to compare with")
     failures = Failures()
-    if args.figures != "none" and Path(args.sweep).is_dir():
+    if args.figures != "none" and not Path(args.sweep).is_dir():
+        say("no figures: they are drawn into the folder of a sweep")
+    elif args.figures != "none":
         _draw_laws(Path(args.sweep), table, laws, theory, failures, say)
     for failure in failures:
         print(f"dynsim: {failure}", file=sys.stderr)
@@ -104,10 +107,10 @@ def _draw_laws(folder: Path, table: Table, laws: Mapping[str, list[PowerLaw]], t
     for quantity, fits in laws.items():
         for law in fits:
             over = [exponent.name for exponent in law.exponents]
-            name = f"scaling_{quantity}" + (f"_{over[0]}" if len(fits) > 1 else "")
+            name = "scaling_" + re.sub(r"[^\w.@-]+", "_", quantity) + (f"_{over[0]}" if len(fits) > 1 else "")
             with failures:
                 figure = scaling_figure(table.arm(over[0]) if len(fits) > 1 else table, quantity, law)
                 for kind in ("png", "svg"):
                     save(figure, folder / "figures" / f"{name}.{kind}", kind=kind)
                 drawn.append(name)
-    say(f"drew {folder}/figures/{{{','.join(drawn)}}}.png and .svg" if drawn else None)
+    say(f"drew {', '.join(f'{name}.png' for name in drawn)} and the same as .svg into {folder}/figures" if drawn else None)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..claims import VERDICTS
+from ..experiment import Experiment
+from ..measures import as_measures
+from ..optimizers import describe
 from ..registry import SYSTEMS
 from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geometric, sweep
-from .arguments import chosen_experiment, literal, setting_options, whole
+from ..sweep.design import Design, as_design
+from .arguments import chosen_experiment, literal, literal_text, setting_options, whole
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
-from .summary import experiment_text
+from .summary import rule_text, wrap
 
-__all__ = ["Command", "chosen_executor", "chosen_seeds", "command_again", "names_of", "run_options", "sweep_command", "table_text"]
+__all__ = ["Command", "chosen_executor", "chosen_seeds", "names_of", "run_options", "sweep_command", "table_text", "told"]
 
 SHOWN = 40
 """Points of a sweep that are printed; the rest is in the table."""
@@ -56,19 +65,16 @@ def run_options(parser: argparse.ArgumentParser, seeds: str) -> None:
 def _sweep(args: argparse.Namespace) -> int:
     experiment, title = chosen_experiment(args, args.system)
     say = Out(args.json or args.quiet)
-    over, measure = _over(args), names_of(args.measure)
-    say(experiment_text(experiment, title, width()))
+    design, measures, seeds = as_design(_over(args)), as_measures(names_of(args.measure), experiment.system), chosen_seeds(args.seeds)
+    executor = chosen_executor(args)
+    say(_head(experiment, title, args.steps, design))
     try:
         table = sweep(
-            experiment, over, seeds=chosen_seeds(args.seeds) or 1, measure=measure, steps=args.steps, out=args.out, workers=args.workers,
-            executor=chosen_executor(args), retry=args.retry, progress=meter_for("cells", args),
+            experiment, design, seeds=1 if seeds is None else seeds, measure=measures, steps=args.steps, out=args.out, workers=args.workers,
+            executor=executor, retry=args.retry, progress=meter_for("cells", args),
         )
-    except SweepInterrupted as stopped:
-        print(f"\ndynsim: {command_again(stopped)}", file=sys.stderr)
-        return INTERRUPTED
-    except SweepError as error:
-        complain(command_again(error))
-        return INCOMPLETE
+    except (SweepInterrupted, SweepError) as stopped:
+        return told(stopped)
     failures, files = Failures(), []
     if args.out is not None:
         for name in ("table.csv", "table.nc"):
@@ -85,18 +91,45 @@ def _sweep(args: argparse.Namespace) -> int:
     return INCOMPLETE if failures or table.errors else FINISHED
 
 
-def command_again(error: BaseException) -> str:
-    """Return the message of a sweep that stopped, in the words of the command line."""
-    return str(error).replace("the same call", "the same command").replace("with out=", "with --out ").replace("'", "")
+def _head(experiment: Experiment, title: str, steps: int | None, design: Design) -> str:
+    """Say what is varied and what is not."""
+    fixed = " ".join(f"{name}={literal_text(v)}" for name, v in experiment.setting.to_dict().items() if name not in design.names)
+    horizon = f"{steps} steps" if steps is not None else "horizon as the predictions need at each point"
+    return "\n".join([
+        f"{experiment.system}, {title}: {len(design)} points over {', '.join(design.names) or 'nothing'}; {horizon}",
+        *wrap(f"{rule_text(describe(experiment.optimizer))}; {fixed}", width(), "  "),
+    ])
+
+
+def told(stopped: BaseException) -> int:
+    """Say on stderr why a sweep stopped, in the words of the command line, and return the exit status."""
+    text = re.sub(r"the same call with out='.*?'", "the same command", str(stopped))
+    if isinstance(stopped, KeyboardInterrupt):
+        print(f"\ndynsim: {text}", file=sys.stderr)
+        return INTERRUPTED
+    complain(text)
+    return INCOMPLETE
 
 
 def table_text(table: Table) -> str:
     """Return the points of a sweep, the first of them where they are many, and what failed."""
-    lines = str(table).split("\n")
+    words = [name for name in table.measured if table[name].dtype.kind == "U"]
+    aside = {*words, *(f"{name}.margin" for name in words)}
+    numbers = replace(table, columns={name: a for name, a in table.columns.items() if name not in aside})
+    lines = str(numbers).split("\n")
     head = f"{len(lines) - 1} points, {table.cells} cells; means over seeds, - where no seed has a number"
     shown = lines[: SHOWN + 1] + ([f"... and {len(lines) - 1 - SHOWN} more points"] if len(lines) - 1 > SHOWN else [])
+    if words:
+        shown.append("verdicts over all cells, and the smallest margin")
+        shown.extend(f"  {name:32s} {_counted(table, name)}" for name in words)
     errors = [f"failed: {line}" for line in table.errors[:5]] + ([f"... and {len(table.errors) - 5} more"] if len(table.errors) > 5 else [])
     return "\n".join([head, *shown, *errors])
+
+
+def _counted(table: Table, name: str) -> str:
+    counts = ", ".join(f"{int((table[name] == word).sum())} {word}" for word in VERDICTS if (table[name] == word).any())
+    margin = table[f"{name}.margin"] if f"{name}.margin" in table else np.empty(0)
+    return counts + (f"  ({np.nanmin(margin):+.3g})" if np.isfinite(margin).any() else "")
 
 
 def _over(args: argparse.Namespace) -> Any:
@@ -104,10 +137,11 @@ def _over(args: argparse.Namespace) -> Any:
     if args.points is not None:
         if args.over or args.sample is not None:
             raise ValueError("give --points, or --over (with --sample or without), not both")
-        with open(args.points, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or any(None in row or None in row.values() for row in rows):
-            raise ValueError(f"--points {args.points} must have a line of variables and then a line of as many values for each point")
+        with open(args.points, encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a mark
+            reader = csv.DictReader(file)
+            rows, names = list(reader), list(reader.fieldnames or ())
+        if not rows or len(set(names)) < len(names) or any(None in row or None in row.values() for row in rows):
+            raise ValueError(f"--points {args.points} must have a line of different variables, then as many values a point")
         return Points([{name.strip(): literal(value.strip()) for name, value in row.items()} for row in rows])
     axes: dict[str, Any] = {}
     for text in args.over:
@@ -153,7 +187,8 @@ def chosen_seeds(text: str | None) -> Any:
     if text is None:
         return None
     numbers = [literal(part.strip()) for part in text.split(",") if part.strip()]
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
+    wrong = not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
+    if not numbers or wrong or ("," not in text and numbers[0] < 1):
         raise ValueError(f"--seeds {text!r} must be a number of seeds >= 1, or seeds >= 0 separated by commas")
     return numbers[0] if len(numbers) == 1 and "," not in text else numbers
 

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..check import check
@@ -18,12 +17,15 @@ from ..registry import SYSTEMS, system_module
 from ..scaling import PowerLaw, fit_power_law
 from ..sweep import SweepError, SweepInterrupted, Table
 from ..tabular import csv_text, latex_text
-from .console import FINISHED, INCOMPLETE, INTERRUPTED, VIOLATED, Failures, Out, complain, meter_for, print_json, width
-from .runfolder import RunFolder
+from .console import FINISHED, INCOMPLETE, VIOLATED, Failures, Out, meter_for, print_json, width
+from .runfolder import RunFolder, goes_on
 from .summary import wrap
-from .sweeping import Command, chosen_executor, chosen_seeds, command_again, run_options, table_text
+from .sweeping import Command, chosen_executor, chosen_seeds, run_options, table_text, told
 
 __all__ = ["theorem_command"]
+
+FILES = ("study.json", "report.json", "report.csv", "report.tex", "exponents.csv", "exponents.tex")
+"""Files of a theorem's folder besides figures and sweeps."""
 
 
 def theorem_command(command: Command) -> None:
@@ -44,9 +46,8 @@ def _theorem(args: argparse.Namespace) -> int:
     say, failures = Out(args.json or args.quiet), Failures()
     folder = None
     if args.out is not None:
-        planned = ["study.json", "report.json", "report.csv", "report.tex", "exponents.csv", "exponents.tex"]
-        folder = RunFolder(args.out, overwrite=(Path(args.out).expanduser() / "study.json").exists(), planned=planned)
-        folder.write_text("study.json", _study_json(args.system, study))
+        folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweeps"), planned=FILES)
+        folder.claim()
     say(f"{study.title}: {len(study.plans)} sweeps")
     for name, plan in study.plans.items():
         say("\n".join(wrap(f"{name}: {plan.doc}", width(), "  ")))
@@ -55,13 +56,8 @@ def _theorem(args: argparse.Namespace) -> int:
             out=None if folder is None else folder.path / "sweeps", seeds=chosen_seeds(args.seeds), executor=chosen_executor(args),
             workers=args.workers, retry=args.retry, progress=lambda name: _theorem_meter(name, args),
         )
-    except SweepInterrupted:
-        kept = "nothing was kept (--out DIR keeps rows)" if folder is None else "the same command goes on from here"
-        print(f"\ndynsim: interrupted; {kept}", file=sys.stderr)
-        return INTERRUPTED
-    except SweepError as error:
-        complain(command_again(error))
-        return INCOMPLETE
+    except (SweepInterrupted, SweepError) as stopped:
+        return told(stopped)
     report = check(tables)
     laws = _theorem_laws(args.system, tables)
     for name, table in tables.items():
@@ -84,7 +80,8 @@ def _theorem_meter(name: str, args: argparse.Namespace) -> Meter | None:
     return meter_for(f"{name}: cells", args)
 
 
-def _study_json(system: str, study: Any) -> str:
+def _study_json(system: str) -> str:
+    study = system_module(system).STUDIES["theorem"]
     plans = {name: {"doc": plan.doc, "experiment": plan.experiment.to_dict(), "seeds": plan.seeds, "measure": list(plan.measure)}
              for name, plan in study.plans.items()}
     return json.dumps(plain({"kind": "dynsim study", "system": system, "title": study.title, "plans": plans}), indent=1) + "\n"
@@ -129,7 +126,8 @@ def _write_theorem(
 ) -> None:
     rows = _exponent_rows(laws)
     for name, text in (
-        ("report.json", report.to_json() + "\n"), ("report.csv", report.to_csv()), ("report.tex", report.to_latex()),
+        ("study.json", _study_json(args.system)), ("report.json", report.to_json() + "\n"), 
+        ("report.csv", report.to_csv()), ("report.tex", report.to_latex()),
         ("exponents.csv", csv_text(EXPONENT_COLUMNS, rows)), ("exponents.tex", latex_text(EXPONENT_COLUMNS, rows)),
     ):
         with failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from ..naming import unknown_name
@@ -92,7 +92,12 @@ def _read(text: str, module: Any) -> Sequence[Measure]:
         _known(quantity, module)
         if when.isdigit():
             return [At(quantity, int(when))]
-        if when == "end" or TIME.fullmatch(when):
+        if when == "end":
+            return [At(quantity, when)]
+        if (time := TIME.fullmatch(when)) is not None:
+            times = [f.name for f in fields(module.Predictions) if f.name.startswith("T_")] if hasattr(module, "Predictions") else []
+            if time[2] not in times:
+                raise ValueError(unknown_name("predicted time", time[2], times))
             return [At(quantity, when)]
         events = _read(when, module)
         if len(events) != 1 or not isinstance(events[0], First):
@@ -111,5 +116,11 @@ def _float(text: str, number: str) -> float:
 
 def _known(quantity: str, module: Any) -> None:
     observables = getattr(module, "OBSERVABLES", None)
-    if observables is not None and quantity not in observables:
-        raise ValueError(unknown_name("quantity", quantity, observables))
+    if observables is None:
+        return
+    scalars = [name for name, o in observables.items() if not o.dims]
+    if quantity in observables and quantity not in scalars:
+        axis = observables[quantity].dims[-1]
+        raise ValueError(f"{quantity} is one number a {axis}: a measure needs one number a run, of: {', '.join(scalars)}")
+    if quantity not in observables:
+        raise ValueError(unknown_name("quantity", quantity, scalars))

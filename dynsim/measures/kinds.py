@@ -52,8 +52,9 @@ class First:
     def __post_init__(self) -> None:
         if self.compare not in COMPARE:
             raise ValueError(f"compare={self.compare!r} must be one of {', '.join(COMPARE)}")
-        if not np.isfinite(self.level):
-            raise ValueError(f"level={self.level!r} must be finite")
+        if not isinstance(self.level, (int, float, np.integer, np.floating)) or not np.isfinite(self.level):
+            raise ValueError(f"level={self.level!r} must be a finite number")
+        object.__setattr__(self, "level", float(self.level))
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -115,8 +116,10 @@ class At:
     def __post_init__(self) -> None:
         if isinstance(self.when, str) and self.when != "end" and TIME.fullmatch(self.when) is None:
             raise ValueError(f"when={self.when!r} must be a step, 'end', a First, or a multiple of a predicted time such as '0.8*T_key'")
-        if isinstance(self.when, int) and self.when < 0:
-            raise ValueError(f"when={self.when!r} must be a step >= 0")
+        if isinstance(self.when, np.integer):
+            object.__setattr__(self, "when", int(self.when))
+        if not isinstance(self.when, (str, First)) and (not isinstance(self.when, int) or isinstance(self.when, bool) or self.when < 0):
+            raise ValueError(f"when={self.when!r} must be a step >= 0, 'end', a First, or a multiple of a predicted time")
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -147,7 +150,7 @@ class At:
         return float(np.round(float(found[1] or 1) * getattr(theory, found[2])))
 
 
-TIME = re.compile(r"([0-9.]*)\*?(T_\w+)")
+TIME = re.compile(r"([0-9]*\.?[0-9]*)\*?(T_\w+)")
 
 
 class _AtStep:
@@ -195,8 +198,9 @@ class _AtEvent:
 class Verdicts:
     """The verdict of each claim, and its margin, on a record of the run at a bounded number of steps.
 
-    The steps are `bounded_steps`: one by one at first, then 1/125 of the step apart, so that a run of any length takes some 100 kB a
-    thousand numbers of state. A claim that needs more than that comes back inconclusive, as on any other coarse record.
+    The steps are `bounded_steps`: one by one at first, then 1/125 of the step apart. Their number grows with the logarithm of the
+    horizon (600 at 6,000 steps), and with it the memory: 5 MB a run of the theory preset. A claim that needs more than
+    that comes back inconclusive, as on any other coarse record.
 
     Parameters
     ----------
@@ -210,6 +214,7 @@ class Verdicts:
 
     def __post_init__(self) -> None:
         known = system_module(self.system).CLAIMS
+        object.__setattr__(self, "claims", tuple(self.claims))
         for id in self.claims:
             if id not in known:
                 raise ValueError(unknown_name("claim", id, known))

@@ -121,7 +121,7 @@ class PhaseDiagram:
         rows.append([f"{self.y_name} / {self.x_name}", *(f"{x:.4g}" for x in self.x)])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"{self.quantity}: {self.doc}", *("  " + line for line in lines)])
+        return "\n".join([f"{self.quantity}: {self.doc.removeprefix('verdict: ')}", *("  " + line for line in lines)])
 
     @property
     def fractions(self) -> dict[str, NDArray]:

@@ -78,6 +78,8 @@ def plot_scaling(
         law = fit_power_law(table, quantity, names, theory=theory, level=level, method=method) if law is None else law
         _draw(ax, arrange(table, quantity, names), law, axis, _expected(law, axis, theory), label)
     if ax.axison:
+        if getattr(table, "docs", {}).get(quantity, "").startswith("first step"):
+            ax.set_ylabel(f"{quantity} (steps)")
         ax.set_title(_title(law, axis, theory), loc="left", fontsize=plotting.TITLE, y=1.0, pad=14.0, linespacing=1.35)
     return ax
 
@@ -250,5 +252,7 @@ def _y_range(ax: Axes, low: float, high: float) -> None:
     if high / low < 100.0:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         at = [m * 10.0**e for e in decades for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+        if len(at) < 3:
+            at = [m * 10.0**e for e in decades for m in (1, 1.5, 2, 3, 4, 5, 6, 8) if low <= m * 10.0**e <= high]
         ax.set_yticks(at, [f"{y:g}" for y in at])
         ax.set_yticks([], minor=True)

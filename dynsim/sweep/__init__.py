@@ -1,4 +1,4 @@
-"""Sweeps: an experiment at many points and for many seeds, over any executor, with rows that outlive every accident."""
+"""Sweeps: an experiment at many points and for many seeds, over any executor, with rows that are on disk as they finish."""
 
 from .design import Grid, Points, Sampled, geometric
 from .engine import SweepError, SweepInterrupted, sweep

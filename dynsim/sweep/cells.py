@@ -80,7 +80,7 @@ def _together(experiment: Experiment, measures: Sequence[Measure], seeds: Sequen
 def _systems(experiment: Experiment, seeds: Sequence[int]) -> Iterable[tuple[list[int], System]]:
     """Yield systems that carry the seeds: batches where the system makes them, else one by one."""
     module = system_module(experiment.system)
-    if hasattr(module, "batches"):
+    if hasattr(module, "batches") and experiment.optimizer.kind != "coordinatewise":  # those lump nowhere: large systems, one at a time
         yield from module.batches(experiment.setting, experiment.optimizer, list(seeds))
         return
     for position, seed in enumerate(seeds):

@@ -24,6 +24,14 @@ class Design(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
 
+def _checked(name: str, value: Any) -> Any:
+    """Return a value of a variable as plain Python; a ValueError if it is no finite number, word or truth value."""
+    value = plain_value(value)
+    if not isinstance(value, (int, float, str)) or isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"over[{name!r}] has {value!r}: values must be finite numbers, words (rules by name) or True and False")
+    return value
+
+
 def plain_value(value: Any) -> Any:
     """Return a NumPy scalar as the Python number it stands for, anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
@@ -52,7 +60,7 @@ class Grid:
         for name, values in self.axes.items():
             if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
                 raise ValueError(f"over[{name!r}]={values!r} must be a sequence of at least one value, for example [{values!r}]")
-            checked[name] = tuple(plain_value(v) for v in values)
+            checked[name] = tuple(_checked(name, v) for v in values)
             if len(set(checked[name])) < len(checked[name]):
                 raise ValueError(f"over[{name!r}]={list(checked[name])} names a value twice: give each once")
         object.__setattr__(self, "axes", checked)
@@ -83,13 +91,15 @@ class Points:
     points: Sequence[Mapping[str, Any]]
 
     def __post_init__(self) -> None:
-        checked = tuple({name: plain_value(v) for name, v in point.items()} for point in self.points)
+        checked = tuple({name: _checked(name, v) for name, v in point.items()} for point in self.points)
         if not checked:
             raise ValueError("over=[] has no point: give at least one")
         for number, point in enumerate(checked):
             if set(point) != set(checked[0]):
                 raise ValueError(f"point {number} of over has the variables {sorted(point)}, point 0 has {sorted(checked[0])}: "
                                  "give every point the same ones")
+        if len({tuple(sorted(point.items())) for point in checked}) < len(checked):
+            raise ValueError("over has a point twice: give each once")
         object.__setattr__(self, "points", checked)
 
     @property
@@ -201,7 +211,7 @@ def as_design(over: Any) -> Design:
         return Grid({})
     if isinstance(over, Mapping):
         return Grid(over)
-    if hasattr(over, "names") and hasattr(over, "describe"):
+    if isinstance(over, (Grid, Points, Sampled)):
         return over
     if isinstance(over, Iterable) and not isinstance(over, (str, bytes)):
         points = list(over)

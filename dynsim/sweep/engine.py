@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from .._version import __version__
 from ..experiment import Experiment
 from ..measures import Measure, as_measures
 from ..naming import unknown_name
+from ..plain import plain
 from ..progress import Meter, Progress, as_progress
 from ..registry import SYSTEMS, system_module
 from .cells import Row, run_cells
@@ -122,23 +126,22 @@ def sweep(
     """
     experiment = _experiment(setting, optimizer)
     design, measures, seeds = as_design(over), as_measures(measure, experiment.system), _seeds(seeds)
-    for name in design.names:
-        if name not in experiment.variables:
-            raise ValueError(unknown_name("variable", name, experiment.variables))
+    _check_names(experiment, design, measures)
     for name, value in (("steps", steps), ("workers", workers)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r} must be an integer >= 1")
     if executor is not None and workers is not None:
         raise ValueError(f"workers={workers} is for the default pool of processes: the executor given has workers of its own")
     description = _description(experiment, design, seeds, measures, steps)
+    out = None if out is None else Path(out).expanduser().absolute()
     cells = len(design) * len(seeds)
     job = partial(run_cells, experiment, measures, steps)
     meter = Meter("cells") if progress is True else as_progress(progress)
     if out is None:
         kept: list[Row] = []
         done = bytearray(cells)
-        _run(job, design, seeds, done, kept.extend, executor, workers, meter, lambda: assemble(description, kept), "")
-        return assemble(description, kept)
+        _run(job, design, seeds, done, kept.extend, executor, workers, meter, lambda: assemble(description, kept, design), "")
+        return assemble(description, kept, design)
     with SweepFolder(out, description, cells, retry=retry) as folder:
         again = f"the same call with out={str(out)!r} goes on from here"
         _run(job, design, seeds, folder.done, folder.append, executor, workers, meter, lambda: load_table(out), again)
@@ -161,12 +164,26 @@ def _experiment(setting: Any, optimizer: Any) -> Experiment:
     raise TypeError(f"setting={setting!r} must be an Experiment, such as signal_noise.experiment('theory'), or a system's Setting")
 
 
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
-        seeds = range(int(seeds))
-    chosen = [int(seed) if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) else -1 for seed in seeds]  # type: ignore[union-attr]
+def _check_names(experiment: Experiment, design: Design, measures: Sequence[Measure]) -> None:
+    """Raise a ValueError for a variable that does not exist, and for columns whose names are taken."""
+    for name in design.names:
+        if name not in experiment.variables:
+            raise ValueError(unknown_name("variable", name, experiment.variables))
+    taken = {"cell", "crc", "error", "seed", "steps", *design.names}
+    for name in (name for measure in measures for name in measure.columns):
+        if name in taken:
+            raise ValueError(f"measure: the column name {name!r} is taken: name it otherwise, as in mine=train_loss<0.1")
+
+
+def _seeds(given: int | Iterable[int]) -> list[int]:
+    seeds = range(int(given)) if isinstance(given, (int, np.integer)) and not isinstance(given, bool) else given
+    whole = isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes))
+    chosen = [
+        int(seed) if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed < 2**63 else -1
+        for seed in (seeds if whole else ())  # type: ignore[union-attr]
+    ]
     if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise ValueError(f"seeds={seeds!r} must be a number >= 1, or different integers >= 0")
+        raise ValueError(f"seeds={given!r} must be a number >= 1, or different integers in [0, 2**63)")
     return chosen
 
 
@@ -174,10 +191,14 @@ def _description(
     experiment: Experiment, design: Design, seeds: Sequence[int], measures: Sequence[Measure], steps: int | None
 ) -> dict[str, Any]:
     """Return what the sweep is, JSON-ready: everything a row depends on, and nothing else."""
-    plain = {k: v for k, v in experiment.to_dict().items() if k not in ("seed", "record", "every", "closely")}
+    rate = experiment.optimizer.lr
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+        raise ValueError(f"lr={rate!r} must be one number: a schedule or an array cannot be told apart from another one when a sweep "
+                         "is gone on with; vary the rate with over={'lr': [...]}")
+    described = {k: v for k, v in experiment.to_dict().items() if k not in ("seed", "record", "every", "closely")}
     columns = {name: {"kind": c.kind, "doc": c.doc} for m in measures for name, c in m.columns.items()}
     return {
-        "dynsim": __version__, "experiment": plain, "design": design.describe(), "seeds": list(seeds),
+        "dynsim": __version__, "experiment": plain(described), "design": plain(design.describe()), "seeds": list(seeds),
         "measures": [repr(m) for m in measures], "columns": columns, "steps": None if steps is None else int(steps),
     }
 
@@ -276,7 +297,7 @@ def _over_processes(count: int, job: Callable[..., list[Row]], tasks: Iterator[T
     """Run tasks in a pool of fresh processes; when one dies, the tasks under way run again, each alone, to find the one that kills."""
     while True:
         try:
-            with _pool(count) as pool:
+            with _pool(count, job) as pool:
                 yield from _over_executor(pool, job, tasks)
             return
         except _Died as died:
@@ -285,11 +306,17 @@ def _over_processes(count: int, job: Callable[..., list[Row]], tasks: Iterator[T
 
 
 def _alone(job: Callable[..., list[Row]], task: Task) -> list[Row]:
-    with _pool(1) as pool:
+    """Run a task in a process of its own; if that dies too, each half of its seeds, down to the seed that kills."""
+    point, values, seeds, cells = task
+    with _pool(1, job) as pool:
         try:
-            return pool.submit(job, task[1], task[2]).result()
+            return pool.submit(job, values, seeds).result()
         except BrokenExecutor:
-            return _lost(task, "the process that ran it died twice: killed, or out of memory")
+            pass
+    if len(seeds) == 1:
+        return _lost(task, "the process that ran it died twice: killed, or out of memory")
+    halves = (slice(None, len(seeds) // 2), slice(len(seeds) // 2, None))
+    return [row for half in halves for row in _alone(job, (point, values, seeds[half], cells[half]))]
 
 
 def _lost(task: Task, why: str) -> list[Row]:
@@ -297,15 +324,23 @@ def _lost(task: Task, why: str) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(count: int, job: Callable[..., list[Row]]) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of processes that have started, one thread of linear algebra each; an exception in the block ends them at once."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and not os.path.exists(script):  # worker processes import it
+        raise SweepError("worker processes cannot start: save the script from standard input as a file, or pass workers=1")
+    try:
+        payload = pickle.dumps(job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise SweepError(f"worker processes cannot be given the measures ({error}): define them in a module, or pass workers=1") from None
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
     try:
         with _one_thread_each():
-            ready = [pool.submit(int) for _ in range(count)]  # none is idle yet, so that all processes start now
+            ready = [pool.submit(_readable, payload) for _ in range(count)]  # none is idle yet, so that all processes start now
         try:
             wait(ready)
-            ready[0].result()
+            if why := ready[0].result():
+                raise SweepError(f"workers cannot read the measures ({why}): define them in a module of their own, or pass workers=1")
         except BrokenExecutor:
             raise SweepError(
                 'worker processes cannot start: guard the script with if __name__ == "__main__": (they import it), or pass workers=1'
@@ -330,6 +365,15 @@ def _one_thread_each() -> Iterator[None]:
     finally:
         for name in names:
             os.environ.pop(name, None)
+
+
+def _readable(payload: bytes) -> str:
+    """Return why a worker cannot read the job, "" if it can."""
+    try:
+        pickle.loads(payload)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _begin_worker() -> None:

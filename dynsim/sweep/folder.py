@@ -15,6 +15,7 @@ import platform
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class SweepFolder:
             inside = set(os.listdir(self.path))
         except OSError as error:
             raise SweepFolderError(f"{self.path} cannot be made or read ({error.strerror}): choose another folder") from None
-        if DESCRIPTION not in inside and inside - {LOCK, ROWS, DESCRIPTION + ".partial"}:
+        if DESCRIPTION not in inside and inside - {LOCK, DESCRIPTION + ".partial"}:  # rows without a description are nobody's
             raise SweepFolderError(f"{self.path} is not empty and no sweep (it has no {DESCRIPTION}): choose a new or an empty folder")
         try:
             self._take_lock()
@@ -139,7 +140,7 @@ class SweepFolder:
             os.replace(partial, target)
             return
         theirs = read_description(self.path)
-        lines = list(differences(theirs, ours))
+        lines = list(differences(_deciding(theirs), _deciding(ours)))
         if lines:
             shown = "; ".join(lines[:6]) + (f"; and {len(lines) - 6} more" if len(lines) > 6 else "")
             raise SweepFolderError(f"{self.path} holds another sweep: {shown}. Run that one again, or choose another folder")
@@ -257,15 +258,33 @@ def read_description(path: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
+def _deciding(description: dict[str, Any]) -> dict[str, Any]:
+    """Return what rows depend on: columns follow from the measures, a note and an origin are only told."""
+    experiment = {k: v for k, v in description.get("experiment", {}).items() if k not in ("note", "origin")}
+    return {k: v for k, v in description.items() if k != "columns"} | {"experiment": experiment}
+
+
 def differences(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:
-    """Yield where two JSON-ready values differ, as ``name: theirs in the folder, ours now``."""
+    """Yield where two JSON-ready values differ, as ``name: theirs in the folder, ours now``; of long lists item by item."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in dict.fromkeys((*theirs, *ours)):
             yield from differences(theirs.get(key), ours.get(key), f"{where}.{key}" if where else str(key))
+    elif theirs != ours and isinstance(theirs, list) and isinstance(ours, list) and len(_text(theirs) + _text(ours)) > 2 * SHORT:
+        if len(theirs) != len(ours):
+            yield f"{where}: {len(theirs)} items in the folder, {len(ours)} now"
+        for number, (a, b) in enumerate(zip_longest(theirs, ours)):
+            yield from differences(a, b, f"{where}[{number}]")
     elif theirs != ours:
         yield f"{where}: {_short(theirs)} in the folder, {_short(ours)} now"
 
 
+SHORT = 80
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value)
+
+
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value)
-    return text if len(text) <= 80 else text[:60] + f"... ({len(text)} characters)"
+    text = _text(value)
+    return text if len(text) <= SHORT else text[:60] + f"... ({len(text)} characters)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..experiment import Experiment
 from ..naming import unknown_name
-from ..netcdf import read_netcdf, write_netcdf
+from ..netcdf import read_netcdf, whole_file, write_netcdf
 from ..tabular import csv_text, latex_text
 from .design import Design, Points, Sampled, as_design, plain_value
 from .folder import read_description, read_rows
@@ -241,7 +241,7 @@ class Table(Mapping[str, NDArray]):
         ValueError
             For another suffix.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.suffix == ".nc":
             variables = {name: (("cell",) if a.ndim == 1 else ("cell", f"{name}_item"), a,
                                 {"long_name": self.docs[name]} if name in self.docs else {}) for name, a in self.columns.items()}
@@ -249,9 +249,8 @@ class Table(Mapping[str, NDArray]):
                       "types": {name: a.dtype.str for name, a in self.columns.items()}}
             write_netcdf(path, variables, {"dynsim": json.dumps(header)})
         elif path.suffix in (".csv", ".tex"):
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(self.to_csv() if path.suffix == ".csv" else self.to_latex(), encoding="utf-8")
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                partial.write_text(self.to_csv() if path.suffix == ".csv" else self.to_latex(), encoding="utf-8")
         else:
             raise ValueError(f"path={str(path)!r} must end in .nc (NetCDF), .csv or .tex (LaTeX)")
         return path
@@ -284,12 +283,13 @@ def design_of(description: Mapping[str, Any]) -> Design:
     return Sampled({k: tuple(v) for k, v in design["ranges"].items()}, design["points"], design["seed"], design["method"])
 
 
-def assemble(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Table:
+def assemble(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], design: Design | None = None) -> Table:
     """Return the table of a sweep from its description and rows, in the order of the design whatever order they finished in.
 
     Cells without a row are left out.
     """
-    design, seeds, columns = design_of(description), description["seeds"], description["columns"]
+    design = design_of(description) if design is None else design
+    seeds, columns = description["seeds"], description["columns"]
     cells = len(design) * len(seeds)
     there = np.zeros(cells, dtype=bool)
     steps, error = np.zeros(cells, dtype=np.int64), np.full(cells, "", dtype=object)
@@ -323,7 +323,9 @@ def assemble(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) 
             found[name] = wide
         else:
             found[name] = data[name][kept].astype(str) if about["kind"] == "word" else data[name][kept]
-    found["steps"], found["error"] = steps[kept], error[kept].astype(str)
+    if "steps" not in found:  # else the horizon is a variable
+        found["steps"] = steps[kept]
+    found["error"] = error[kept].astype(str)
     return Table(found, tuple(design.names), dict(description), {name: about["doc"] for name, about in columns.items()})
 
 
@@ -341,7 +343,7 @@ def load_table(path: str | os.PathLike) -> Table:
     SweepFolderError, ValueError
         If the folder is no sweep's, or the file no table's.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         description = read_description(path)
         about = {k: v for k, v in description.items() if k not in ("kind", "schema")}
@@ -358,7 +360,9 @@ def load_table(path: str | os.PathLike) -> Table:
 
 
 def join(tables: Sequence[Table]) -> Table:
-    """Return the rows of several tables as one, with the columns that all of them have."""
+    """Return the rows of several tables as one, with the columns that all of them have; a ValueError if there is no table."""
+    if not tables:
+        raise ValueError("tables=[] is empty: give at least one")
     first = tables[0]
     shared = [name for name in first.columns if all(name in t for t in tables) and len({t[name].shape[1:] for t in tables}) == 1]
     axes = tuple(name for name in first.axes if all(name in t.axes for t in tables))

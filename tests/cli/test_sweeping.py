@@ -78,7 +78,7 @@ def test_another_sweep_in_the_folder_is_refused(dynsim, folder):
         (["--over", "m_k"], "NAME=VALUES"), (["--over", "m_k=1:2"], "LOW:HIGH:COUNT"), (["--over", "m_k=a:b:3"], "must be numbers"),
         (["--over", "m_kk=2"], "did you mean 'm_k'"), (["--over", "m_k=2", "--over", "m_k=4"], "given twice"),
         (["--sample", "5"], "needs ranges"), (["--sample", "5", "--over", "m_k=2,4"], "LOW:HIGH"), (["--seeds", "x"], "--seeds 'x'"),
-        (["--seeds", "1.5"], "--seeds '1.5'"), (["--measure", "t_atn"], "did you mean 't_attn'"),
+        (["--seeds", "0"], "--seeds '0'"), (["--seeds", "1.5"], "--seeds '1.5'"), (["--measure", "t_atn"], "did you mean 't_attn'"),
             (["--points", "nowhere.csv"], "nowhere.csv"),
         (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "not both"), (["--workers", "0"], "workers=0"),
         (["--over", "m_k=2", "--points", "x.csv"], "not both"),
@@ -92,7 +92,7 @@ def test_bad_input_is_one_line(dynsim, argv, says):
 def test_points_that_are_no_table(dynsim, tmp_path):
     (tmp_path / "bad.csv").write_text("m_k,s\n2\n")
     status, _, err = dynsim(*SWEEP, "--points", tmp_path / "bad.csv")
-    assert status == 2 and "a line of variables" in err
+    assert status == 2 and "a line of different variables" in err
 
 
 def test_a_scheduler_that_does_not_answer(dynsim, monkeypatch):
@@ -188,6 +188,33 @@ def test_the_theorem_as_one_command_that_goes_on_where_it_was_stopped(dynsim, tm
     assert status == 2 and "seeds: [0, 1] in the folder, [0, 1, 2] now" in err
 
 
+def test_a_refused_theorem_leaves_the_finished_report_alone(dynsim, tmp_path, small_theorem):
+    arguments = ("theorem", "signal_noise", "--out", tmp_path / "t", "--workers", "1", "--figures", "none")
+    assert dynsim(*arguments, "--seeds", "2")[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir() if path.is_file()}
+    assert dynsim(*arguments, "--seeds", "3")[0] == 2
+    assert {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir() if path.is_file()} == before
+    assert dynsim(*arguments, "--seeds", "0")[0] == 2
+
+
+def test_a_run_folder_is_not_taken_for_a_theorem(dynsim, tmp_path):
+    assert dynsim("run", "signal_noise", "--preset", "tiny", "--out", tmp_path / "r", "--figures", "none", "--quiet")[0] == 0
+    for command in (("theorem", "signal_noise"), ("phase", "signal_noise", "value")):
+        status, _, err = dynsim(*command, "--out", tmp_path / "r")
+        assert status == 2 and "already holds a run" in err
+    assert (tmp_path / "r" / "trajectory.npz").exists()
+
+
+def test_check_of_a_sweep_points_to_scaling(dynsim, folder):
+    status, _, err = dynsim("check", folder)
+    assert status == 2 and "dynsim scaling" in err
+
+
+def test_verdicts_are_counted(dynsim):
+    status, out, _ = dynsim(*SWEEP, "--over", "m_k=2,4", "--seeds", "2", "--measure", "verdicts")
+    assert status == 0 and "stage_one_end" in out and "4 holds" in out and max(map(len, out.splitlines())) < 160
+
+
 def test_a_theorem_folder_that_is_not_ours(dynsim, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     status, _, err = dynsim("theorem", "signal_noise", "--out", tmp_path)
@@ -199,7 +226,7 @@ def test_a_phase_diagram_of_ones_own_sweep(dynsim, tmp_path):
     assert dynsim(*SWEEP, "--over", "m_k=2,4", "--over", "s=4,6", "--seeds", "2", "--measure", measure, "--out", tmp_path / "s",
         "--quiet")[0] == 0
     status, out, _ = dynsim("phase", tmp_path / "s", "--quantity", "stage_one_end,train_loss@end")
-    assert status == 0 and "stage_one_end: verdict" in out and "2/2" in out and "s / m_k" in out
+    assert status == 0 and "stage_one_end: Stage I ends" in out and "2/2" in out and "s / m_k" in out
     assert {p.name for p in (tmp_path / "s" / "phase").iterdir()} >= {"phase.png", "phase.svg", "phase.json"}
     status, out, _ = dynsim("phase", tmp_path / "s", "--x", "s", "--y", "m_k", "--json")
     diagram = json.loads(out)["diagrams"]["stage_one_end"]
@@ -214,7 +241,7 @@ def test_a_built_in_phase_diagram(dynsim, tmp_path, monkeypatch):
     monkeypatch.setitem(signal_noise.DIAGRAMS, "value", small)
     status, out, err = dynsim("phase", "signal_noise", "value", "--out", tmp_path / "p", "--workers", "1")
     assert status == 0, err
-    assert {p.name for p in (tmp_path / "p").iterdir()} >= {"value.png", "value.json", "diagram.txt", "sweep"}
+    assert {p.name for p in (tmp_path / "p").iterdir()} >= {"value.png", "value.json", "sweep"}
     assert dynsim("phase", "signal_noise", "value", "--out", tmp_path / "p", "--workers", "1")[0] == 0
 
 

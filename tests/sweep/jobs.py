@@ -16,14 +16,16 @@ from dynsim.measures import Column
 
 @dataclass(frozen=True)
 class Deadly:
-    """A measure that kills the process that runs it: always, or the first time only (then it leaves a file)."""
+    """A measure that kills the process that runs it: always, for one seed, or the first time only (then it leaves a file)."""
 
     mark: str = ""
+    seed: int = -1
     record: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, Column]] = {"alive": Column("1 where it survived")}
 
     def watch(self, watched: Any) -> Any:
-        victim = watched.experiment.setting.m_k == 3
+        seeds = watched.system.provenance["seed"]
+        victim = watched.experiment.setting.m_k == 3 and (self.seed < 0 or self.seed in seeds)
         if victim and not (self.mark and Path(self.mark).exists()):
             if self.mark:
                 Path(self.mark).touch()

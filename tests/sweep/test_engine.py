@@ -1,6 +1,8 @@
 """Sweeps: a cell depends on its own point and seed, whatever runs it; every accident costs at most what was under way."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -158,7 +160,16 @@ def test_a_sampled_design_runs():
     ("arguments", "says"),
     [
         ({"over": {"m_kk": [1]}}, "did you mean 'm_k'"),
-        ({"seeds": 0}, "seeds=range"), ({"seeds": [1, 1]}, "different integers"), ({"seeds": [-1]}, ">= 0"), ({"seeds": [0.5]}, ">= 0"),
+        ({"seeds": 0}, "seeds=0"), ({"seeds": [1, 1]}, "different integers"), ({"seeds": [-1]}, "integers in"),
+            ({"seeds": [0.5]}, "integers in"),
+        ({"seeds": True}, "seeds=True"), ({"seeds": None}, "seeds=None"), ({"seeds": [2**63]}, "integers in"),
+            ({"seeds": "12"}, "seeds='12'"),
+        ({"over": {"sigma_p": [1.0, np.inf]}}, "over\\['sigma_p'\\] has inf"), ({"over": {"lr": [[1, 2]]}}, "finite numbers, words"),
+        ({"over": [{"m_k": 2}, {"m_k": 2}]}, "point twice"), ({"measure": "train_loss@T_keyy"}, "did you mean 'T_key'"),
+        ({"measure": "key_noise<3"}, "one number a sample"), ({"measure": "error=train_loss<0.6"}, "'error' is taken"),
+        ({"measure": "m_k=train_loss<0.6", "over": {"m_k": [2]}}, "'m_k' is taken"),
+        ({"optimizer": SignGD(lambda step: 0.01)}, "must be one number"),
+            ({"optimizer": SignGD(np.array([0.1, 0.2]))}, "must be one number"),
         ({"steps": 0}, "steps=0"), ({"workers": 0}, "workers=0"), ({"steps": True}, "steps=True"),
         ({"measure": "train_los<0.1"}, "did you mean 'train_loss'"), ({"measure": []}, "at least one"),
         ({"workers": 2, "executor": ThreadPoolExecutor(1)}, "workers of its own"),
@@ -168,6 +179,41 @@ def test_a_sampled_design_runs():
 def test_bad_arguments_say_what_is_wrong(arguments, says):
     with pytest.raises(ValueError, match=says):
         sweep(**{"setting": TINY, "measure": "train_loss@end", **arguments})
+
+
+def test_turns_do_not_depend_on_the_other_seeds_where_a_run_ends_early():
+    """Pairs of one seed are classified at a step past the horizon, those of the others before it."""
+    slow = TINY.replace(optimizer=SignGD(0.001))
+    together = sweep(slow, seeds=12, measure="turns", steps=102, workers=1)
+    assert np.isnan(together["key_turn"]).any() and np.isfinite(together["key_turn"]).any()
+    for seed in range(12):
+        alone = sweep(slow, seeds=[seed], measure="turns", steps=102, workers=1)
+        assert_same_table(alone, together, slice(None), slice(seed, seed + 1))
+
+
+def test_a_horizon_that_is_varied_stays_with_a_point_that_fails():
+    table = sweep(TINY, [{"steps": 10, "m_k": 2}, {"steps": 20, "m_k": -2}], measure="train_loss@end", workers=1)
+    assert table["steps"].tolist() == [10, 20] and len(table.errors) == 1
+
+
+def test_numpy_numbers_are_numbers(tmp_path):
+    start = TINY.replace(steps=np.int64(50), options={"classify_at": np.int64(5)})
+    design = Sampled({"sigma_p": (1.0, 2.0)}, np.int64(2), seed=np.int64(3))
+    table = sweep(start, design, seeds=np.int64(2), measure=[First("train_loss", "<", np.float64(0.6))], workers=1, out=tmp_path)
+    again = sweep(start, design, seeds=2, measure="train_loss<0.6", workers=1, out=tmp_path)  # described alike
+    assert_same_table(again, table)
+
+
+def test_a_note_is_no_other_sweep(tmp_path):
+    sweep(TINY, measure="train_loss@end", workers=1, out=tmp_path)
+    sweep(TINY.replace(note="told otherwise", origin="derived"), measure="train_loss@end", workers=1, out=tmp_path)
+
+
+def test_a_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    table = sweep(TINY, measure="train_loss@end", workers=1, out="~/sweep")
+    assert_same_table(load_table("~/sweep"), table)
+    assert (tmp_path / "sweep" / "rows.jsonl").exists()
 
 
 def test_foreign_arguments():
@@ -253,6 +299,32 @@ def test_a_task_that_kills_its_workers_is_a_row_with_its_error():
     assert [line.split(":")[0] for line in table.errors] == ["m_k=3, seed=0", "m_k=3, seed=1"]
     assert "died twice" in table.errors[0] and np.isfinite(table["alive"]).sum() == 6
 
+
+def test_a_seed_that_kills_its_worker_takes_no_other_with_it():
+    table = sweep(TINY, {"m_k": [2, 3]}, seeds=range(8), measure=Deadly(seed=5), workers=2)
+    assert [line.split(":")[0] for line in table.errors] == ["m_k=3, seed=5"]
+
+
+SCRIPT = """
+from dynsim import sweep
+from dynsim.systems import signal_noise
+{extra}
+if __name__ == "__main__":
+    sweep(signal_noise.experiment("tiny"), {{"m_k": [2, 3]}}, measure={measure}, workers=2)
+"""
+OWN = "from tests.test_measures import Largest\nclass Mine(Largest): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "extra", "measure", "says"),
+    [("stdin", "", "'train_loss@end'", "worker processes cannot start: save the script"),
+        ("-c", OWN, "Mine()", "workers cannot read the measures")],
+)
+def test_workers_that_cannot_read_the_script_or_the_measures_are_told(how, extra, measure, says):
+    text = SCRIPT.format(extra=extra, measure=measure)
+    arguments = {"args": [sys.executable, "-"], "input": text} if how == "stdin" else {"args": [sys.executable, "-c", text]}
+    run = subprocess.run(**arguments, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1 and f"SweepError: {says}" in run.stderr.replace("dynsim.sweep.engine.", "")
 
 def test_workers_that_cannot_start_are_told_apart(monkeypatch):
     monkeypatch.setattr(engine, "_begin_worker", cannot_start)

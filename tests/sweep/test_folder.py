@@ -111,6 +111,23 @@ def test_a_folder_that_is_no_sweep_is_left_alone(tmp_path):
         SweepFolder(tmp_path / "file", ABOUT, 4)
 
 
+def test_rows_without_a_description_are_not_adopted(tmp_path):
+    with SweepFolder(tmp_path, ABOUT, 4) as folder:
+        folder.append([row(0)])
+    (tmp_path / "sweep.json").unlink()
+    with pytest.raises(SweepFolderError, match="no sweep"):
+        SweepFolder(tmp_path, ABOUT, 4)
+
+
+def test_long_lists_are_compared_item_by_item():
+    theirs = [f"First(quantity='softmax_{i}', level=0.1)" for i in range(5)]
+    ours = theirs.copy()
+    ours[3] = "First(quantity='softmax_3', level=0.2)"
+    assert list(differences({"m": theirs}, {"m": ours})) == [f'm[3]: "{theirs[3]}" in the folder, "{ours[3]}" now']
+    assert list(differences({"m": theirs}, {"m": theirs[:4]})) == ["m: 5 items in the folder, 4 now",
+        f'm[4]: "{theirs[4]}" in the folder, nothing now']
+
+
 def test_a_sweep_killed_before_its_first_row_goes_on(tmp_path):
     (tmp_path / "lock").write_text("process 1 on elsewhere\n")
     (tmp_path / "sweep.json.partial").write_text("{")

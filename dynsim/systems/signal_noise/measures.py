@@ -223,18 +223,21 @@ class _TurnsWatch:
             for name, x in (*noise.items(), ("signal", c.q)):
                 sign = self.signs.setdefault(name, np.zeros(x.shape))
                 sign[now] = np.sign(x[now])
-            if state.step == self.classify_at.max():
+            if state.step == self.classify_at.max():  # from here on one extremum is enough
                 for name, peak in self.peaks.items():
                     peak.classify(self.signs[name])
 
     def result(self, run: Trajectory) -> Mapping[str, NDArray]:
         lead, n = self.classify_at.shape, self.signs["key"].shape[-2]
         found = {name: np.full(lead if name.endswith("turn") else (*lead, n), np.nan) for name in Turns.columns}
-        if self.peaks["key"].low is not None:  # the run ended before the pairs could be classified
-            return found
+        for name, peak in self.peaks.items():
+            if peak.low is not None:  # the run ended before the last replicate was classified
+                peak.classify(self.signs[name])
         against = self.signs["key"] == -self.signs["signal"][..., None, :]
         since = np.nan_to_num(np.asarray(self.stages.ends[1]))  # type: ignore[attr-defined]
         for index in np.ndindex(lead):
+            if self.classify_at[index] > self.steps:  # and this one never was
+                continue
             for name, peak in self.peaks.items():
                 at = np.where(against[index] & (peak.high_at[index] >= since[index]), peak.high_at[index].astype(float), np.nan)
                 found[f"{name}_turn"][index] = self._median(at.ravel())

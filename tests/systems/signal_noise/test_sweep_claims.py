@@ -112,6 +112,33 @@ def test_the_probability_is_undecided_where_its_interval_contains_the_bound(evid
     assert verdict.verdict == "violated" and verdict.value == 0 and "n = 70: 0/32" in verdict.where
 
 
+def test_no_run_is_no_evidence(evidence):
+    table = evidence["sweep"]
+    nothing = {name: np.full(table.cells, np.nan) for name in table if name.startswith("t_loss_") or name == "sandwich_violations"}
+    failed = changed(table, error=np.full(table.cells, "ValueError: no"), **nothing)
+    assert "no run reaches any" in check({"sweep": failed})["t_loss_sandwich"].note
+
+
+def test_runs_that_failed_count_against_the_probability(evidence):
+    path = evidence["path"]
+    error = np.where((path["n"] == 40) & (path["seed"] < 20), "died", "")
+    failed = changed(path, error=error, **{id: np.where(error == "", "holds", "") for id in THEOREM})
+    verdict = check({"path": failed})["theorem_3_2_probability"]
+    assert verdict.verdict == "violated" and "n = 40: 12/32" in verdict.where
+
+
+def test_rules_that_are_varied_are_outside_the_theorem_too(evidence):
+    table = evidence["sweep"]
+    columns = {**table.columns, "momentum": np.where(table["seed"] == 0, 0.5, 0.0)}
+    mixed = Table(columns, (*table.axes, "momentum"), table.about)
+    assert {v.verdict for v in check({"sweep": mixed}).verdicts} <= {"not applicable", "inconclusive"}
+
+
+def test_a_table_without_a_law_is_inconclusive(evidence):
+    table = evidence["sweep"]
+    assert "logarithm" in check({"sweep": changed(table, t_loss=np.zeros(table.cells))})["t_loss_exponent_lr"].note
+
+
 def test_other_rules_are_outside_the_theorem(evidence):
     table = evidence["sweep"]
     rule = {"rule": "gd", "lr": 2e-6, "momentum": 0.0}

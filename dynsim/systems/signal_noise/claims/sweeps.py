@@ -19,7 +19,10 @@ EXPONENTS: Mapping[str, Mapping[str, float]] = {
     "t_attn": {"lr": -1.0, "m_k": -0.5, "sigma_p": -0.5, "s": -0.5, "mu_norm": -0.5, "n": 0.0},
     "t_loss": {"lr": -1.0, "m_k": 0.0, "sigma_p": -1.0, "s": -1.0, "mu_norm": 0.0, "n": 0.0},
 }
-"""Exponents of T_attn (first step with mean softmax_11 < 0.1) and T (training loss <= 0.01) that Theorem 3.2 states."""
+"""Exponents of T_attn (first step with mean softmax_11 < 0.1) and T (training loss <= 0.01) in Theorem 3.2.
+
+The theorem bounds both times from above, T_attn up to logarithms; that the bounds are tight is the reading here.
+"""
 
 TOLERANCE = {"t_attn": 0.03, "t_loss": 0.1}
 """How far the interval of an exponent may reach from the theorem's; T has corrections of order |mu|/a and from attention's own shift."""
@@ -35,7 +38,10 @@ SYMBOLS = {"lr": r"\eta", "m_k": "m_k", "sigma_p": r"\sigma_p", "s": "s", "mu_no
 
 def fitted(table: Table, quantity: str, name: str, **options: Any) -> PowerLaw:
     """Fit the exponent of one variable: along its arm where the points are a star, else together with all others."""
-    return fit_power_law(table.arm(name), quantity, **options)
+    try:
+        return fit_power_law(table.arm(name), quantity, **options)
+    except ValueError as reason:  # the table has no such law to fit: times of 0, points that repeat
+        raise Inconclusive(str(reason)) from None
 
 
 def _exponent(quantity: str, name: str, evidence: Any) -> Measured:
@@ -68,8 +74,13 @@ def _noisy(name: str, evidence: Any) -> bool:
 
 
 def _is_signgd(evidence: Any) -> bool:
-    rules = [table.about["experiment"]["optimizer"] for table in evidence.values() if isinstance(table, Table)]
-    return all(rule["rule"] == "signgd" and not rule.get("momentum") for rule in rules)
+    for table in (table for table in evidence.values() if isinstance(table, Table)):
+        rule = table.about["experiment"]["optimizer"]
+        rules = table.get("optimizer", np.array([rule["rule"]]))
+        momenta = table.get("momentum", np.array([rule.get("momentum", 0.0)]))
+        if set(rules.tolist()) != {"signgd"} or np.any(momenta != 0.0):
+            return False
+    return True
 
 
 SIGNGD = Assumption("SignGD without momentum at a constant rate", _is_signgd)
@@ -123,6 +134,8 @@ def _constant(evidence: Any) -> Measured:
 def _sandwich(evidence: Any) -> Measured:
     table = evidence["sweep"]
     runs = int((table["error"] == "").sum())
+    if not any(np.isfinite(table[f"t_loss_{eps:g}"]).any() for eps in LEVELS):
+        raise Inconclusive(f"no run reaches any of the levels{': ' + table.errors[0] if table.errors else ''}")
     violations = float(np.nansum(table["sandwich_violations"]))
     return Measured(violations, 0.0, violations, 0.5, f"{runs} runs, levels {', '.join(f'{eps:g}' for eps in LEVELS)}", "violations")
 
@@ -166,12 +179,9 @@ def _everything_holds(evidence: Any) -> Measured:
     table, found = evidence["path"], []
     for n in np.unique(table["n"]):
         rows = table.where(n=n)
-        judged = rows.rows(rows["error"] == "")
-        if not judged.cells:
-            raise Inconclusive(f"no run at n = {n} came to its end: {rows.errors[0]}")
-        good = int(np.all([judged[id] == "holds" for id in THEOREM], axis=0).sum())
-        low, high = wilson_interval(good, judged.cells)
-        found.append((int(n), good, judged.cells, low, high, 1.0 - n ** (-1 / 3)))
+        good = int(np.all([rows[id] == "holds" for id in THEOREM], axis=0).sum())  # a run that failed is none for which it holds
+        low, high = wilson_interval(good, rows.cells)
+        found.append((int(n), good, rows.cells, low, high, 1.0 - n ** (-1 / 3)))
     text = "; ".join(f"n = {n}: {good}/{total} [{low:.2f}, {high:.2f}] against {bound:.2f}" for n, good, total, low, high, bound in found)
     undecided = [row for row in found if row[3] < row[5] <= row[4]]
     n, good, total, low, high, bound = max(found, key=lambda row: (1.0 - row[1] / row[2]) * row[0] ** (1 / 3))
@@ -195,7 +205,7 @@ def _only(table: Table, name: str) -> Table:
     return Table(columns, (name,), table.about, table.docs)
 
 
-RATES = "Theorem 3.2 (rates of T and T_attn); range, seeds and tolerance chosen here"
+RATES = "Theorem 3.2 (rates in its upper bounds); that they are tight is the reading here, range, seeds and tolerance chosen here"
 
 CLAIMS = (
     *(
@@ -217,7 +227,8 @@ CLAIMS = (
     ),
     Claim(
         "t_loss_sandwich", "the time of small loss lies between its two bounds in every run", _sandwich,
-        Source("derived", "docs/derivations/signal_noise.md, section 4"), r"T_{lo} \le T \le T_{hi}", {"sweep": ("sandwich_violations",)},
+        Source("derived", "docs/derivations/signal_noise.md, section 4"), r"T_{lo} \le T \le T_{hi}", 
+        {"sweep": ("sandwich_violations", *(f"t_loss_{eps:g}" for eps in LEVELS))},
         (SIGNGD,), _changed("sweep", sandwich_violations=lambda t: t["sandwich_violations"] + 1.0),
     ),
     Claim(
@@ -227,7 +238,7 @@ CLAIMS = (
     ),
     Claim(
         "t_loss_exponents_sharpen", "the worst deviation of T's exponents from the theorem's shrinks as s grows (200, 2,000, 20,000)",
-        _exponents_sharpen, Source("paper", RATES), r"|\hat\beta - \beta| \downarrow",
+        _exponents_sharpen, Source("derived", "docs/sweeps.md, Theorem 3.2"), r"|\hat\beta - \beta| \downarrow",
         {"sweep": ("t_loss",), "s_2000": ("t_loss",), "s_20000": ("t_loss",)}, (SIGNGD,),
         lambda evidence: _changed("s_20000", t_loss=lambda t: t["t_loss"] * np.asarray(t["sigma_p"], dtype=float) ** 0.3)(evidence),
     ),
