@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAGIC", "Variable", "read_netcdf", "whole_file", "write_netcdf"]
+from .files import whole_file
+
+__all__ = ["MAGIC", "Variable", "read_netcdf", "write_netcdf"]
 
 Variable = tuple[tuple[str, ...], NDArray, Mapping[str, Any]]
 """Names of the axes, the array, attributes."""
@@ -35,21 +36,6 @@ LARGEST = 2**31 - 4
 """Bytes of the largest variable that scipy can write: its size is a signed four-byte integer, padded to four."""
 
 INT32 = np.iinfo(np.int32)
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a path to write to; what was written there replaces `path` in one move, or is removed if writing failed."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())  # before the move: otherwise a power cut may leave an empty file under the final name
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def write_netcdf(path: str | os.PathLike, variables: Mapping[str, Variable], attributes: Mapping[str, str | int | float]) -> Path:

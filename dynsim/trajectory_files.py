@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .netcdf import MAGIC, Variable, read_netcdf, whole_file, write_netcdf
+from .files import whole_file
+from .netcdf import MAGIC, Variable, read_netcdf, write_netcdf
 
 __all__ = ["TrajectoryError", "labelled", "read_file", "write_file"]
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from .._version import __version__
+from ..files import partial_of, whole_file
 
 __all__ = ["FolderError", "MANIFEST", "RunFolder", "goes_on"]
 
@@ -143,7 +144,8 @@ class RunFolder:
         self._list({*self._old, *self.files, name})
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _atomically(target, writer)
+            with whole_file(target) as partial:
+                writer(partial)
         except BaseException:
             if self.files or self._old:
                 self._list({*self._old, *self.files})
@@ -163,12 +165,13 @@ class RunFolder:
     def _list(self, files: set[str]) -> None:
         manifest = {"kind": KIND, "schema": SCHEMA, "dynsim": __version__, "files": sorted(files)}
         text = json.dumps(manifest, indent=1) + "\n"
-        _atomically(self.path / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+        with whole_file(self.path / MANIFEST) as partial:
+            partial.write_text(text, encoding="utf-8")
 
     def _remove_old(self) -> None:
         """Remove what the old run left, now that the new one has begun: figures of another run would mislead."""
         for name in self._old - set(self.files):
-            for path in (self.path / name, _partial(self.path / name)):
+            for path in (self.path / name, partial_of(self.path / name)):
                 path.unlink(missing_ok=True)
         for folder in sorted({str(parent) for name in self._old for parent in PurePosixPath(name).parents[:-1]}, reverse=True):
             with contextlib.suppress(OSError):  # the user keeps something there
@@ -215,17 +218,3 @@ def _inside(name: str) -> bool:
     path = PurePosixPath(name)
     plain = not path.is_absolute() and ".." not in path.parts and not {"\\", ":"} & set(name)
     return bool(path.parts) and plain and name != MANIFEST
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(target.name + ".partial")
-
-
-def _atomically(target: Path, writer: Callable[[Path], object]) -> None:
-    partial = _partial(target)
-    try:
-        writer(partial)
-        os.replace(partial, target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

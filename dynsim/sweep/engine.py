@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -271,12 +271,15 @@ def _over_executor(executor: Executor, job: Callable[..., list[Row]], tasks: Ite
             while len(pending) < ahead and (task := next(tasks, None)) is not None:
                 try:
                     pending[executor.submit(job, task[1], task[2])] = task
-                except BrokenExecutor as error:
+                except RuntimeError as error:  # broken, or shut down already
                     raise _Died([task, *pending.values()], error) from error
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                failure = future.exception()
+                try:
+                    failure = future.exception()
+                except CancelledError as error:
+                    failure = error
                 if isinstance(failure, BrokenExecutor):
                     raise _Died(list(pending.values()), failure)
                 task = pending.pop(future)

@@ -8,6 +8,7 @@ finish, each with a checksum: a line that was cut short or damaged counts as not
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..files import partial_of, whole_file
 
 __all__ = ["SweepFolder", "SweepFolderError", "differences", "read_description", "read_rows"]
 
@@ -70,7 +72,7 @@ class SweepFolder:
             inside = set(os.listdir(self.path))
         except OSError as error:
             raise SweepFolderError(f"{self.path} cannot be made or read ({error.strerror}): choose another folder") from None
-        if DESCRIPTION not in inside and inside - {LOCK, DESCRIPTION + ".partial"}:  # rows without a description are nobody's
+        if DESCRIPTION not in inside and inside - {LOCK, partial_of(Path(DESCRIPTION)).name}:  # rows without a description are nobody's
             raise SweepFolderError(f"{self.path} is not empty and no sweep (it has no {DESCRIPTION}): choose a new or an empty folder")
         try:
             self._take_lock()
@@ -132,12 +134,8 @@ class SweepFolder:
         ours = json.loads(json.dumps({"kind": KIND, "schema": SCHEMA, "dynsim": __version__, **description}, allow_nan=False))
         target = self.path / DESCRIPTION
         if not target.exists():
-            partial = target.with_name(target.name + ".partial")
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump(ours, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
+            with whole_file(target) as partial_file:
+                partial_file.write_text(json.dumps(ours, indent=1), encoding="utf-8")
             return
         theirs = read_description(self.path)
         lines = list(differences(_deciding(theirs), _deciding(ours)))
@@ -154,7 +152,9 @@ class SweepFolder:
         file = self._files["lock"] = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(file)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise  # the file system has no locks
             holder = os.pread(file, 200, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
             _close(self._files)
             raise SweepFolderError(

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment import Experiment
+from ..files import whole_file
 from ..naming import unknown_name
-from ..netcdf import read_netcdf, whole_file, write_netcdf
+from ..netcdf import read_netcdf, write_netcdf
 from ..tabular import csv_text, latex_text
 from .design import Design, Points, Sampled, as_design, plain_value
 from .folder import read_description, read_rows

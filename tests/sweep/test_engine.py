@@ -343,6 +343,28 @@ def test_an_executor_that_breaks_is_told(tmp_path):
         sweep(TINY, {"m_k": [2, 3]}, measure="train_loss@end", executor=Broken(), out=tmp_path)
 
 
+def test_an_executor_that_is_shut_down_is_told():
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    with pytest.raises(SweepError, match="after shutdown.*make a new executor"):
+        sweep(TINY, {"m_k": [2, 3]}, measure="train_loss@end", executor=threads)
+
+
+def test_a_task_that_is_cancelled_is_its_error():
+    class Cancelling(Executor):
+        def submit(self, fn, /, *args):
+            future = Future()
+            if args[0]["m_k"] == 3:
+                future.cancel()
+                future.set_running_or_notify_cancel()
+            else:
+                future.set_result(fn(*args))
+            return future
+
+    table = sweep(TINY, {"m_k": [2, 3]}, measure="train_loss@end", executor=Cancelling())
+    assert len(table.errors) == 1 and "m_k=3, seed=0: CancelledError" in table.errors[0]
+
+
 def test_a_failure_of_the_executor_for_one_task_is_its_error():
     class Losing(Executor):
         def submit(self, fn, /, *args):
