@@ -263,6 +263,7 @@ for steps in (300, 6000):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_steps():
     out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout.split()
     short, long = map(int, out)

@@ -96,6 +96,7 @@ def test_killed_twenty_times_at_random_moments(tmp_path, undisturbed):
     finish(tmp_path / "s", undisturbed, "--workers", "2")
 
 
+@pytest.mark.slow
 def test_a_second_process_on_one_folder_is_refused(tmp_path, undisturbed):
     out = tmp_path / "s"
     first = subprocess.Popen(command(out, "--workers", "1"))
@@ -123,6 +124,7 @@ def test_ctrl_c_twice_keeps_the_rows(tmp_path, undisturbed):
     finish(out, undisturbed, "--workers", "2")
 
 
+@pytest.mark.slow
 @linux
 def test_a_full_disk(tmp_path, undisturbed):
     """A limit on the size of files stops a write in the middle, as a full disk does."""
@@ -139,6 +141,7 @@ def test_a_full_disk(tmp_path, undisturbed):
     finish(out, undisturbed, "--workers", "1")
 
 
+@pytest.mark.slow
 def test_a_corrupted_last_row(tmp_path, undisturbed):
     out = tmp_path / "s"
     subprocess.run(command(out, "--workers", "1"), check=True)
@@ -248,6 +251,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_the_commands_of_this_module_describe_the_sweep_in_python(undisturbed):
     from dynsim.sweep import geometric
 

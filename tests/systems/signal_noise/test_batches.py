@@ -33,7 +33,8 @@ def widths(setting, seeds=SEEDS):
 
 
 @pytest.mark.parametrize("rule", LUMPING_RULES.values(), ids=LUMPING_RULES)
-@pytest.mark.parametrize("draw", [None, 0, 1], ids=["small", "first draw", "second draw"])
+@pytest.mark.parametrize("draw", [None, pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)],
+                         ids=["small", "first draw", "second draw"])
 def test_a_replicate_is_the_single_run_of_its_seed(draw, rule):
     setting = SMALL if draw is None else random_setting(draw, disjoint=False)
     assert len(set(widths(setting))) > 1, "some replicate is padded"
