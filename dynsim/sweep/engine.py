@@ -262,38 +262,39 @@ class _Died(Exception):
         self.tasks = tasks
 
 
-def _over_executor(executor: Executor, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
-    """Keep an executor busy with a bounded number of tasks; an exception of a task's own future is its error."""
+def _over_executor(
+    executor: Executor, job: Callable[..., list[Row]], tasks: Iterator[Task], pending: dict[Future, Task]
+) -> Iterator[tuple[Task, list[Row]]]:
+    """Keep an executor busy with a bounded number of tasks, those in `pending`; an exception of a task's own future is its error."""
     ahead = 2 * (getattr(executor, "_max_workers", None) or cores()) + 2
-    pending: dict[Future, Task] = {}
-    try:
-        while True:
-            while len(pending) < ahead and (task := next(tasks, None)) is not None:
-                try:
-                    pending[executor.submit(job, task[1], task[2])] = task
-                except RuntimeError as error:  # broken, or shut down already
-                    raise _Died([task, *pending.values()], error) from error
-            if not pending:
-                return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                try:
-                    failure = future.exception()
-                except CancelledError as error:
-                    failure = error
-                if isinstance(failure, BrokenExecutor):
-                    raise _Died(list(pending.values()), failure)
-                task = pending.pop(future)
-                yield task, future.result() if failure is None else _lost(task, f"{type(failure).__name__}: {failure}")
-    finally:
-        for future in pending:
-            future.cancel()
+    while True:
+        while len(pending) < ahead and (task := next(tasks, None)) is not None:
+            try:
+                pending[executor.submit(job, task[1], task[2])] = task
+            except RuntimeError as error:  # broken, or shut down already
+                raise _Died([task, *pending.values()], error) from error
+        if not pending:
+            return
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            try:
+                failure = future.exception()
+            except CancelledError as error:
+                failure = error
+            if isinstance(failure, BrokenExecutor):
+                raise _Died(list(pending.values()), failure)
+            task = pending.pop(future)
+            yield task, future.result() if failure is None else _lost(task, f"{type(failure).__name__}: {failure}")
 
 
 def _over_given(executor: Executor, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    pending: dict[Future, Task] = {}
     try:
-        yield from _over_executor(executor, job, tasks)
+        yield from _over_executor(executor, job, tasks, pending)
     except _Died as died:
         raise SweepError(f"the executor broke ({died}): what had finished is kept; make a new executor and call again") from died
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def _over_processes(count: int, job: Callable[..., list[Row]], tasks: Iterator[Task]) -> Iterator[tuple[Task, list[Row]]]:
@@ -301,7 +302,7 @@ def _over_processes(count: int, job: Callable[..., list[Row]], tasks: Iterator[T
     while True:
         try:
             with _pool(count, job) as pool:
-                yield from _over_executor(pool, job, tasks)
+                yield from _over_executor(pool, job, tasks, {})  # the pool itself cancels what is left: who else does races with its thread
             return
         except _Died as died:
             for task in died.tasks:

@@ -122,7 +122,7 @@ class SweepFolder:
             while left:
                 left = left[os.write(file, left) :]
             os.fsync(file)
-        except BaseException:
+        except OSError:  # and not Ctrl-C: rows that were written stay, a line that it cut short counts as not there
             with contextlib.suppress(OSError):
                 os.ftruncate(file, size)
             raise
