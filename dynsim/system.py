@@ -34,6 +34,8 @@ class Observable:
     view : callable
         Maps what `of` returned, with any leading axes, to the quantity: a slice or a transposition, never
         a copy. Quantities that are views of the same `of` are copied and stored together.
+    costly : bool
+        Reading it costs as much as many steps: recorded seldom where nobody says how often.
     """
 
     of: Callable[[SimpleNamespace, SimpleNamespace], NDArray]
@@ -42,6 +44,7 @@ class Observable:
     symbol: str
     default: bool = True
     view: Callable[[NDArray], NDArray] = field(default=lambda stored: stored)
+    costly: bool = False
 
     def read(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
         """Return the quantity at a live state."""

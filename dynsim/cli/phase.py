@@ -96,7 +96,7 @@ def _show(
             for kind in ("png", "svg"):
                 folder.write(f"{name}.{kind}", partial(save, figure, kind=kind))
         with failures:
-            folder.write_text(f"{name}.json", _json(document))
+            folder.write_text(f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
         say(f"wrote {folder.path}: {', '.join(folder.files)}")
     else:
         say("wrote nothing (--out DIR keeps rows, data and figure)")
@@ -105,7 +105,3 @@ def _show(
     if args.json:
         print_json(document)
     return INCOMPLETE if failures or table.errors else FINISHED
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..sweep import Table, load_table
 from .console import FINISHED, INCOMPLETE, VIOLATED, Failures, Out, print_json
 from .sweeping import Command, names_of
 
-__all__ = ["scaling_command"]
+__all__ = ["laws_of", "scaling_command"]
 
 
 def scaling_command(command: Command) -> None:
@@ -43,11 +43,14 @@ def _scaling(args: argparse.Namespace) -> int:
             raise ValueError(f"--quantity {quantity}: the sweep measured {', '.join(table.measured)}")
     if not table.axes:
         raise ValueError(f"{args.sweep} varies nothing: there is nothing to fit a power law to")
-    over = names_of([args.over]) if args.over else None
+    names = (names_of([args.over]) or []) if args.over else [name for name in table.axes if table[name].dtype.kind in "if"]
+    for name in names:
+        if name not in table.axes:
+            raise ValueError(f"--over {name}: the sweep varies {', '.join(table.axes)}")
     laws: dict[str, list[PowerLaw]] = {}
     try:
         for quantity in quantities:
-            laws[quantity] = _laws(table, quantity, over, theory.get(quantity), args)
+            laws[quantity] = laws_of(table, quantity, names, theory.get(quantity), args.level, args.method)
     except Inconclusive as reason:
         raise ValueError(f"no power law can be fitted: {reason}") from None
     report = _scaling_report(table, quantities)
@@ -73,17 +76,14 @@ def _theory(table: Table) -> Mapping[str, Mapping[str, float]]:
     return getattr(system_module(system), "EXPONENTS", {}) if system else {}
 
 
-def _laws(table: Table, quantity: str, over: list[str] | None, theory: Any, args: argparse.Namespace) -> list[PowerLaw]:
+def laws_of(
+    table: Table, quantity: str, names: Sequence[str], theory: Mapping[str, float] | None, level: float = 0.95, method: Any = "t"
+) -> list[PowerLaw]:
     """Fit all variables together on a grid, and one after the other on a star of points."""
-    names = list(table.axes) if over is None else over
-    for name in names:
-        if name not in table.axes:
-            raise ValueError(f"--over {name}: the sweep varies {', '.join(table.axes)}")
-    names = [name for name in names if table[name].dtype.kind in "if"]
     together = all(table.arm(name) is table for name in names)
     groups = [names] if together else [[name] for name in names if len(set(table[name].tolist())) > 1]
     return [
-        fit_power_law(table if together else table.arm(group[0]), quantity, group, level=args.level, method=args.method,
+        fit_power_law(table if together else table.arm(group[0]), quantity, group, level=level, method=method,
                       theory={name: theory[name] for name in group if name in theory} if theory else None)
         for group in groups
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -102,12 +101,11 @@ def _head(experiment: Experiment, title: str, steps: int | None, design: Design)
 
 
 def told(stopped: BaseException) -> int:
-    """Say on stderr why a sweep stopped, in the words of the command line, and return the exit status."""
-    text = re.sub(r"the same call with out='.*?'", "the same command", str(stopped))
+    """Say on stderr why a sweep stopped, and return the exit status."""
     if isinstance(stopped, KeyboardInterrupt):
-        print(f"\ndynsim: {text}", file=sys.stderr)
+        print(f"\ndynsim: {stopped}", file=sys.stderr)
         return INTERRUPTED
-    complain(text)
+    complain(stopped)
     return INCOMPLETE
 
 

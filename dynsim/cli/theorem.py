@@ -6,19 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ..check import check
 from ..claims import Inconclusive, Report
 from ..plain import plain
-from ..progress import Meter
 from ..registry import SYSTEMS, system_module
-from ..scaling import PowerLaw, fit_power_law
+from ..scaling import PowerLaw
 from ..sweep import SweepError, SweepInterrupted, Table
 from ..tabular import csv_text, latex_text
 from .console import FINISHED, INCOMPLETE, VIOLATED, Failures, Out, meter_for, print_json, width
 from .runfolder import RunFolder, goes_on
+from .scaling import laws_of
 from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, run_options, table_text, told
 
@@ -54,12 +55,12 @@ def _theorem(args: argparse.Namespace) -> int:
     try:
         tables = study.run(
             out=None if folder is None else folder.path / "sweeps", seeds=chosen_seeds(args.seeds), executor=chosen_executor(args),
-            workers=args.workers, retry=args.retry, progress=lambda name: _theorem_meter(name, args),
+            workers=args.workers, retry=args.retry, progress=lambda name: meter_for(f"{name}: cells", args),
         )
     except (SweepInterrupted, SweepError) as stopped:
         return told(stopped)
     report = check(tables)
-    laws = _theorem_laws(args.system, tables)
+    laws = _theorem_laws(args.system, tables.get("sweep"))
     for name, table in tables.items():
         say(f"\n{name}\n{table_text(table)}")
     say("\n" + _exponents_text(laws))
@@ -76,28 +77,21 @@ def _theorem(args: argparse.Namespace) -> int:
     return INCOMPLETE if failures or errors else VIOLATED if args.strict and not report.ok else FINISHED
 
 
-def _theorem_meter(name: str, args: argparse.Namespace) -> Meter | None:
-    return meter_for(f"{name}: cells", args)
-
-
-def _study_json(system: str) -> str:
+def _study_json(system: str, tables: Mapping[str, Table]) -> str:
+    """Return what each sweep was for and what was run, as it was run."""
     study = system_module(system).STUDIES["theorem"]
-    plans = {name: {"doc": plan.doc, "experiment": plan.experiment.to_dict(), "seeds": plan.seeds, "measure": list(plan.measure)}
-             for name, plan in study.plans.items()}
-    return json.dumps(plain({"kind": "dynsim study", "system": system, "title": study.title, "plans": plans}), indent=1) + "\n"
+    sweeps = {name: {"doc": study.plans[name].doc, **table.about} for name, table in tables.items()}
+    return json.dumps(plain({"kind": "dynsim study", "system": system, "title": study.title, "sweeps": sweeps}), indent=1) + "\n"
 
 
-def _theorem_laws(system: str, tables: Mapping[str, Table]) -> list[PowerLaw]:
-    """Fit every exponent that the theory states."""
-    found = []
+def _theorem_laws(system: str, table: Table | None) -> list[PowerLaw]:
+    """Fit every exponent that the theory states and the sweep has the columns for."""
+    found: list[PowerLaw] = []
     for quantity, theory in getattr(system_module(system), "EXPONENTS", {}).items():
         for name in theory:
-            table = tables.get("sweep")
             if table is not None and name in table.axes and quantity in table:
-                try:
-                    found.append(fit_power_law(table.arm(name), quantity, name, theory={name: theory[name]}))
-                except Inconclusive:
-                    continue  # the report says why
+                with suppress(Inconclusive, ValueError):  # the report says why
+                    found += laws_of(table, quantity, [name], theory)
     return found
 
 
@@ -126,7 +120,7 @@ def _write_theorem(
 ) -> None:
     rows = _exponent_rows(laws)
     for name, text in (
-        ("study.json", _study_json(args.system)), ("report.json", report.to_json() + "\n"), 
+        ("study.json", _study_json(args.system, tables)), ("report.json", report.to_json() + "\n"),
         ("report.csv", report.to_csv()), ("report.tex", report.to_latex()),
         ("exponents.csv", csv_text(EXPONENT_COLUMNS, rows)), ("exponents.tex", latex_text(EXPONENT_COLUMNS, rows)),
     ):

@@ -17,7 +17,7 @@ from ..plotting import COLOURS
 from .fit import fit_power_law
 from .intervals import Method
 from .law import PowerLaw, place
-from .points import Design, arrange, variables
+from .points import Arrangement, arrange, variables
 
 __all__ = ["plot_scaling", "scaling_figure"]
 
@@ -133,7 +133,7 @@ def _title(law: PowerLaw, name: str, theory: Mapping[str, float] | None) -> str:
     return f"{law.quantity} ~ {name}^p: p = {e.value:.3f}, {interval}" + ("" if expected is None else f"\ntheory: p = {expected:.4g}")
 
 
-def _draw(ax: Axes, design: Design, law: PowerLaw, axis: str, expected: float | None, label: str) -> None:
+def _draw(ax: Axes, design: Arrangement, law: PowerLaw, axis: str, expected: float | None, label: str) -> None:
     """Draw dots, law, theory and what was left out of one panel."""
     j = design.names.index(axis)
     combinations, line_of = np.unique(np.delete(design.x, j, axis=1), axis=0, return_inverse=True) if len(design.names) > 1 else (
@@ -174,7 +174,7 @@ def _draw(ax: Axes, design: Design, law: PowerLaw, axis: str, expected: float | 
     _y_range(ax, min(drawn_y), max(drawn_y))
 
 
-def _draw_left_out(ax: Axes, design: Design, axis: str, drawn_x: list[float], drawn_y: list[float]) -> None:
+def _draw_left_out(ax: Axes, design: Arrangement, axis: str, drawn_x: list[float], drawn_y: list[float]) -> None:
     """Draw censored points as open triangles at their horizon, or at the upper edge if it is not known; tell of failed ones."""
     colour = COLOURS["grey"]
     style: dict[str, Any] = {

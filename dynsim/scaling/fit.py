@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..claims import Inconclusive
 from .intervals import ROUNDING, Method, mean_interval
 from .law import Exponent, LocalSlope, PowerLaw, Worst
-from .points import Design, arrange, variables
+from .points import Arrangement, arrange, variables
 
 __all__ = ["fit_power_law"]
 
@@ -132,7 +132,7 @@ def fit_power_law(
     )
 
 
-def _require_identified(quantity: str, design: Design) -> None:
+def _require_identified(quantity: str, design: Arrangement) -> None:
     """Raise `Inconclusive` unless the points determine every exponent."""
     why = ""
     for j, name in enumerate(design.names):

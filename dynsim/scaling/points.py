@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from ..claims import Inconclusive
 from .law import LeftOut, place
 
-__all__ = ["Design", "arrange", "variables"]
+__all__ = ["Arrangement", "arrange", "variables"]
 
 NAMED = 6
 """Points named in an error message: more are counted."""
 
 
 @dataclass(frozen=True)
-class Design:
+class Arrangement:
     """What a fit is made from: log y of every point and seed, without the points that must be left out.
 
     Attributes
@@ -66,7 +66,7 @@ def variables(table: Any, over: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def arrange(table: Any, quantity: str, names: tuple[str, ...]) -> Design:
+def arrange(table: Any, quantity: str, names: tuple[str, ...]) -> Arrangement:
     """Sort the rows of a table into points and seeds, and take out the points with censored or failed cells.
 
     Raises
@@ -140,7 +140,7 @@ def arrange(table: Any, quantity: str, names: tuple[str, ...]) -> Design:
     everywhere = (rows[keep] == 1).all(axis=0)  # all True where no point is kept
     log_y = np.full(rows.shape, np.nan)
     log_y[point, seed] = np.log(np.where(failed | censored, np.nan, y))
-    design = Design(
+    design = Arrangement(
         names, points[keep], log_y[np.ix_(keep, everywhere)], int((~everywhere).sum()),
         left_out(censored, why=False), left_out(failed, why=True),
     )

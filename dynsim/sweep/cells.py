@@ -48,7 +48,8 @@ def run_cells(
     """
     try:
         varied = experiment.vary(changes)
-        varied = varied.replace(steps=_horizon(varied, steps if "steps" not in changes else None, "steps" in changes))
+        if "steps" not in changes:
+            varied = varied.replace(steps=_horizon(varied) if steps is None else steps)
         rows = _together(varied, measures, seeds)
     except Exception as error:  # a failing point is a row with its error; the sweep goes on
         if len(seeds) > 1:  # perhaps only one of them fails
@@ -57,11 +58,10 @@ def run_cells(
     return rows
 
 
-def _horizon(experiment: Experiment, steps: int | None, varied: bool) -> int:
-    if steps is not None:
-        return steps
+def _horizon(experiment: Experiment) -> int:
+    """Return what the system says is long enough, or else the experiment's steps."""
     predicted = getattr(system_module(experiment.system), "horizon", None)
-    found = None if predicted is None or varied else predicted(experiment.setting, experiment.optimizer)
+    found = None if predicted is None else predicted(experiment.setting, experiment.optimizer)
     return experiment.steps if found is None else int(found)
 
 
@@ -101,8 +101,8 @@ def _parts(system: System, steps: int, record: tuple[str, ...]) -> list[Any]:
 
 
 def _seldom(system: System, record: tuple[str, ...], steps: int) -> dict[str, int]:
-    """Return the spacing of each quantity: those on fresh samples cost as much as many steps."""
-    return {name: seldom(steps) if name.startswith("test_") else 1 for name in record if name in system.observables}
+    """Return the spacing of each quantity, wide where it is costly; claims say themselves what they miss."""
+    return {name: seldom(steps) if system.observables[name].costly else 1 for name in record if name in system.observables}
 
 
 def _measured(experiment: Experiment, system: System, measures: Sequence[Measure], record: tuple[str, ...]) -> list[Row]:

@@ -143,7 +143,7 @@ def sweep(
         _run(job, design, seeds, done, kept.extend, executor, workers, meter, lambda: assemble(description, kept, design), "")
         return assemble(description, kept, design)
     with SweepFolder(out, description, cells, retry=retry) as folder:
-        again = f"the same call with out={str(out)!r} goes on from here"
+        again = "the same sweep into the same folder goes on from here"
         _run(job, design, seeds, folder.done, folder.append, executor, workers, meter, lambda: load_table(out), again)
     return load_table(out)
 

@@ -206,7 +206,9 @@ def test_numpy_numbers_are_numbers(tmp_path):
 
 def test_a_note_is_no_other_sweep(tmp_path):
     sweep(TINY, measure="train_loss@end", workers=1, out=tmp_path)
+    before = (tmp_path / "rows.jsonl").read_bytes()
     sweep(TINY.replace(note="told otherwise", origin="derived"), measure="train_loss@end", workers=1, out=tmp_path)
+    assert (tmp_path / "rows.jsonl").read_bytes() == before  # gone on with, and nothing left to run
 
 
 def test_a_home_folder(tmp_path, monkeypatch):
@@ -278,7 +280,7 @@ def test_a_full_disk_stops_the_sweep_with_what_had_finished(tmp_path, monkeypatc
 
     monkeypatch.setattr(folder.os, "write", disk)
     arguments = {"over": {"m_k": list(range(2, 12))}, "seeds": 2, "measure": "train_loss@end", "workers": 1, "out": tmp_path}
-    with pytest.raises(SweepError, match=r"No space left on device\): \d+ of 20 cells are kept; the same call"):
+    with pytest.raises(SweepError, match=r"No space left on device\): \d+ of 20 cells are kept; the same sweep"):
         sweep(TINY, **arguments)
     monkeypatch.undo()
     part = load_table(tmp_path)

@@ -119,7 +119,7 @@ def test_ctrl_c_twice_keeps_the_rows(tmp_path, undisturbed):
     os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
     _, message = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "cells are kept; the same command" in message and "Traceback" not in message
+    assert "cells are kept; the same sweep" in message and "Traceback" not in message
     assert 8 <= rows(out) < undisturbed.cells
     finish(out, undisturbed, "--workers", "2")
 

@@ -80,7 +80,9 @@ OBSERVABLES: Mapping[str, Observable] = {
     "ties": Observable(
         lambda p, c: c.system.ties(p, c), (), "gradient entries below 1e-13 of the sum of their terms' magnitudes", r"\#\mathrm{ties}",
         default=False),
-    "test_loss": Observable(lambda p, c: test_output(p, c)[0], (), "loss on fresh samples", r"L_\mathrm{test}", default=False),
-    "test_error": Observable(lambda p, c: test_output(p, c)[1], (), "error on fresh samples", r"\mathrm{err}_\mathrm{test}", default=False),
+    "test_loss": Observable(
+        lambda p, c: test_output(p, c)[0], (), "loss on fresh samples", r"L_\mathrm{test}", default=False, costly=True),
+    "test_error": Observable(
+        lambda p, c: test_output(p, c)[1], (), "error on fresh samples", r"\mathrm{err}_\mathrm{test}", default=False, costly=True),
 }
 """Name to observable. The first nine are the paper's; `s_12 = 1 - s_11` and `s_22 = 1 - s_21` are not kept twice."""
