@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dynsim import check, sweep
+from dynsim.claims import Inconclusive
 from dynsim.registry import SYSTEMS
 from dynsim.scaling import fit_power_law
 from dynsim.sweep import Table
@@ -144,6 +145,30 @@ def test_other_rules_are_outside_the_theorem(evidence):
     rule = {"rule": "gd", "lr": 2e-6, "momentum": 0.0}
     other = Table(table.columns, table.axes, {**table.about, "experiment": {**table.about["experiment"], "optimizer": rule}})
     assert {v.verdict for v in check({"sweep": other}).verdicts} == {"not applicable"}
+
+
+def shown(figure):
+    """Return every text of a drawn figure."""
+    figure.canvas.draw()
+    return [t.get_text() for t in figure.texts] + [t.get_text() for ax in figure.axes for t in (*ax.texts, ax.title, ax._left_title)]
+
+
+def test_figures_of_the_study_carry_verdicts(evidence):
+    figures = {name: shown(draw(evidence)) for name, draw in signal_noise.STUDY_FIGURES.items()}
+    assert set(figures) == {"t_attn", "t_loss", "asymptotics"}
+    for quantity in ("t_attn", "t_loss"):
+        assert sum(f"{quantity}_exponent_" in text and "holds" in text for text in figures[quantity]) == 6
+    assert sum(text.endswith(": holds") for text in figures["asymptotics"]) == 5
+    broken = changed(evidence["sweep"], t_attn=evidence["sweep"]["t_attn"] * evidence["sweep"]["m_k"] ** 0.25)
+    texts = shown(signal_noise.STUDY_FIGURES["t_attn"]({"sweep": broken}))
+    assert any("t_attn_exponent_m_k: violated" in text for text in texts)
+
+
+def test_a_study_figure_says_what_is_missing(evidence):
+    texts = shown(signal_noise.STUDY_FIGURES["asymptotics"]({"sweep": evidence["sweep"]}))
+    assert sum("has no sweep 'path'" in text for text in texts) == 1
+    with pytest.raises(Inconclusive, match="no sweep 'sweep'"):
+        signal_noise.STUDY_FIGURES["t_attn"]({})
 
 
 def test_a_star_has_its_centre_once():

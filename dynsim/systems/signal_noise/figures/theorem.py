@@ -137,6 +137,9 @@ def plot_eps(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks(list(x), [f"{eps:g}" for eps in LEVELS])
+        bottom, top = ax.get_ylim()
+        steps = [m * 10.0**e for e in range(12) for m in (1, 2, 5) if bottom <= m * 10.0**e <= top]
+        ax.set_yticks(steps, [f"{step:g}" for step in steps])
         ax.minorticks_off()
         ax.set_xlabel(r"training loss, $\epsilon$, at its $\log(1/\epsilon)$")
         ax.set_ylabel("T (steps)")
@@ -157,7 +160,7 @@ def plot_sharpening(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
         ax.set_yscale("log")
         _ticks(ax, s)
         ax.set_xlabel(r"coordinates of a noise token, $s$")
-        ax.set_ylabel("exponent's distance from the theorem's")
+        ax.set_ylabel("distance from the theorem's exponent")
     return ax
 
 
