@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .optimizers import as_optimizer, describe, from_description
+from .optimizers import OPTIMIZERS, as_optimizer, describe, from_description, from_text
 from .progress import Progress
 from .recording import recorded_steps
 from .registry import system_module
@@ -53,6 +53,8 @@ class Experiment:
         What the numbers are for.
     options : mapping
         Further numbers that claims and figures of the system read, JSON-ready.
+    rates : mapping of str to float
+        Learning rates of other rules by name ("gd"), where this experiment's own would not do: see `rule`.
     """
 
     system: str
@@ -66,6 +68,7 @@ class Experiment:
     origin: Literal["quoted", "derived", "reconstructed"] = "derived"
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0)):
@@ -77,6 +80,27 @@ class Experiment:
         if isinstance(self.record, str):
             raise ValueError(f"record={self.record!r} must be a sequence of names, such as [{self.record!r}]")
         as_optimizer(self.optimizer)
+        for name, lr in self.rates.items():
+            if name not in OPTIMIZERS:
+                raise ValueError(unknown_name("rule in rates", name, OPTIMIZERS))
+            OPTIMIZERS[name](lr=lr)
+
+    def rule(self, text: str) -> Any:
+        """Return the rule that a text describes, at this experiment's rate for it unless the text says otherwise.
+
+        Parameters
+        ----------
+        text : str
+            As `dynsim.optimizers.from_text` takes it.
+
+        Examples
+        --------
+        >>> from dynsim.systems import signal_noise
+        >>> experiment = signal_noise.experiment("figure3")
+        >>> experiment.rule("adam:0.9"), experiment.rule("gd")
+        (Adam(lr=5e-05, beta1=0.9, beta2=0.999, eps=1e-08), GradientDescent(lr=0.1, momentum=0.0))
+        """
+        return from_text(text, lambda name: self.rates.get(name, self.optimizer.lr))
 
     def replace(self, **changes: Any) -> Experiment:
         """Return a copy with some fields changed."""
@@ -90,7 +114,7 @@ class Experiment:
         return found | dict.fromkeys(of_rule, "optimizer") | dict.fromkeys(self.setting.to_dict(), "setting")
 
     def vary(self, changes: Mapping[str, Any]) -> Experiment:
-        """Return a copy with fields of the setting, of the rule, the steps or the rule itself (by name) changed.
+        """Return a copy with fields of the setting, of the rule, the steps or the rule itself (as a text, see `rule`) changed.
 
         Raises
         ------
@@ -114,7 +138,7 @@ class Experiment:
         varied = self.replace(setting=self.setting.replace(**parts["setting"])) if parts["setting"] else self
         if "optimizer" in parts["experiment"]:
             rule = parts["experiment"].pop("optimizer")
-            parts["experiment"]["optimizer"] = from_description({"rule": rule, "lr": self.optimizer.lr}) if isinstance(rule, str) else rule
+            parts["experiment"]["optimizer"] = self.rule(rule) if isinstance(rule, str) else rule
         varied = varied.replace(**parts["experiment"])
         return varied.replace(optimizer=dataclasses.replace(varied.optimizer, **parts["optimizer"])) if parts["optimizer"] else varied
 
@@ -164,7 +188,7 @@ class Experiment:
         plain["optimizer"] = describe(self.optimizer)
         if self.record is not None:
             plain["record"] = dict(self.record) if isinstance(self.record, Mapping) else list(self.record)
-        plain["options"] = dict(self.options)
+        plain["options"], plain["rates"] = dict(self.options), dict(self.rates)
         return plain
 
     @classmethod

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from .naming import unknown_name
 
-__all__ = ["Adam", "GradientDescent", "Kind", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe", "from_description"]
+__all__ = [
+    "Adam", "GradientDescent", "Kind", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe", "from_description", "from_text",
+    "rule_names",
+]
 
 Rate = float | NDArray | Callable[[int], Any]
 State = dict[str, NDArray]
@@ -308,3 +311,63 @@ def from_description(description: Mapping[str, Any]) -> Any:
     if isinstance(fields.get("lr"), list):
         fields["lr"] = np.asarray(fields["lr"])
     return OPTIMIZERS[name](**fields)
+
+
+def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
+    """Return the rule that a text describes: its name, then hyper-parameters by name or in order, as in Python.
+
+    Parameters
+    ----------
+    text : str
+        For example "signgd", "adam:0.9", "adam:beta1=0.9,eps=0" or "gd:lr=0.1".
+    lr : float or callable
+        Learning rate where the text names none; a callable maps the rule's name to it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown rule or hyper-parameter, naming the nearest valid one, or a value out of range.
+
+    Examples
+    --------
+    >>> from_text("adam:0.5,eps=0", lr=1e-3)
+    Adam(lr=0.001, beta1=0.5, beta2=0.999, eps=0.0)
+    """
+    name, _, rest = (part.strip() for part in text.partition(":"))
+    if name not in OPTIMIZERS:
+        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
+    valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
+    chosen: dict[str, float] = {}
+    for position, part in enumerate(filter(None, rest.split(",")), start=1):  # in order, after lr
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            if position >= len(valid):
+                raise ValueError(f"optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
+            key, value = valid[position], key
+        if key not in valid:
+            raise ValueError(unknown_name(f"{name} field", key, valid))
+        if key in chosen:
+            raise ValueError(f"optimizer {text!r}: {key} is given twice")
+        try:
+            chosen[key] = float(value)
+        except ValueError:
+            raise ValueError(f"optimizer {text!r}: {key}={value!r} is no number") from None
+    rate = chosen.pop("lr", None)
+    if rate is None:
+        rate = lr(name) if callable(lr) else lr
+    return OPTIMIZERS[name](lr=rate, **chosen)
+
+
+def rule_names(text: str) -> list[str]:
+    """Split a list of rules at its commas, of which those inside a rule are followed by no rule's name.
+
+    >>> rule_names("signgd,adam:0.9,eps=0,gd")
+    ['signgd', 'adam:0.9,eps=0', 'gd']
+    """
+    found: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if found and part.partition(":")[0].strip() not in OPTIMIZERS and ":" in found[-1]:
+            found[-1] += f",{part}"
+        elif part:
+            found.append(part)
+    return found

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..experiment import Experiment
-from ..naming import unknown_name
-from ..optimizers import OPTIMIZERS, describe
+from ..optimizers import OPTIMIZERS, describe, from_text
 from ..registry import SYSTEMS, system_module
 from .summary import rule_text
 
@@ -27,7 +26,7 @@ def setting_options(parser: argparse.ArgumentParser) -> None:
         "--optimizer", metavar="RULE",
         help=f"{', '.join(OPTIMIZERS)}; hyper-parameters by name or in order, as in Python: adam:beta1=0.9,eps=0 or adam:0.9",
     )
-    parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's, also when --optimizer changes the rule)")
+    parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's for that rule)")
 
 
 def experiment_options(parser: argparse.ArgumentParser) -> None:
@@ -81,29 +80,6 @@ def _assignment(text: str, example: str) -> tuple[str, Any]:
     return name, literal(value)
 
 
-def _optimizer(text: str, lr: float | None, default_lr: Any) -> Any:
-    """Return the rule that ``name[:hyper-parameters]`` describes; what is not given is as in Python."""
-    name, _, rest = text.partition(":")
-    if name not in OPTIMIZERS:
-        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
-    valid = [f.name for f in dataclasses.fields(OPTIMIZERS[name])]
-    chosen: dict[str, Any] = {}
-    for position, part in enumerate(filter(None, rest.split(","))):
-        if "=" in part:
-            key, value = _assignment(part, f"{name}:{valid[-1]}=0")
-        elif position + 1 < len(valid):
-            key, value = valid[position + 1], literal(part.strip())
-        else:
-            raise ValueError(f"--optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
-        if key not in valid:
-            raise ValueError(unknown_name(f"{name} field", key, valid))
-        if key in chosen or (key == "lr" and lr is not None):
-            raise ValueError(f"--optimizer {text!r}: {key} is given twice")
-        chosen[key] = value
-    chosen.setdefault("lr", default_lr if lr is None else lr)
-    return OPTIMIZERS[name](**chosen)
-
-
 def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Experiment, str]:
     """Return the experiment that the arguments describe, and what to call it.
 
@@ -137,7 +113,7 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
         fields = dict(_assignment(text, f"--set {next(iter(start.setting.to_dict()))}=3") for text in args.fields)
         changed = changed.replace(setting=start.setting.replace(**fields))
     if args.optimizer is not None:
-        changed = changed.replace(optimizer=_optimizer(args.optimizer, args.lr, start.optimizer.lr))
+        changed = changed.replace(optimizer=_rule(start, args.optimizer, args.lr))
     elif args.lr is not None:
         changed = changed.replace(optimizer=dataclasses.replace(start.optimizer, lr=args.lr))
     for name in ("steps", "seed", "every", "closely"):
@@ -146,6 +122,15 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
     if getattr(args, "record", None) is not None:
         changed = changed.replace(record=_record([part.strip() for text in args.record for part in text.split(",") if part.strip()]))
     return _said_to_be_changed(start, changed, title), title
+
+
+def _rule(start: Experiment, text: str, lr: float | None) -> Any:
+    """Return the rule of ``--optimizer`` and ``--lr``."""
+    if lr is None:
+        return start.rule(text)
+    if "lr" in (part.partition("=")[0].strip() for part in text.partition(":")[2].split(",")):
+        raise ValueError(f"--optimizer {text!r}: lr is given twice")
+    return from_text(text, lr)
 
 
 def _record(parts: Sequence[str]) -> dict[str, int] | tuple[str, ...]:

@@ -134,7 +134,7 @@ def _write_theorem(
         return
     from ..plotting import save
 
-    for name, draw in getattr(system_module(args.system), "STUDY_FIGURES", {}).items():
+    for name, draw in getattr(system_module(args.system), "STUDY_FIGURES", {}).get("theorem", {}).items():
         with failures:
             try:
                 figure = draw(tables)

@@ -301,7 +301,7 @@ BAD = {
     "supports do not fit": (["run", *TINY, "--set", "n=30"], "disjoint=True needs n * s <= d - 1"),
     "unknown optimizer": (["run", *TINY, "--optimizer", "sgd"], "unknown optimizer 'sgd'"),
     "unknown hyper-parameter": (["run", *TINY, "--optimizer", "adam:beta=1"], "unknown adam field 'beta'"),
-    "hyper-parameter out of range": (["run", *TINY, "--optimizer", "adam:beta1=1"], "beta1=1 must lie in"),
+    "hyper-parameter out of range": (["run", *TINY, "--optimizer", "adam:beta1=1"], "beta1=1.0 must lie in"),
     "hyper-parameter no number": (["run", *TINY, "--optimizer", "adam:x"], "beta1='x'"),
     "too many hyper-parameters": (["run", *TINY, "--optimizer", "gd:0.1,0.2"], "too many numbers"),
     "lr twice": (["run", *TINY, "--optimizer", "gd:lr=1", "--lr", "2"], "lr is given twice"),

@@ -10,6 +10,9 @@ from .observables import OBSERVABLES
 
 __all__ = ["PRESETS", "experiment", "preset"]
 
+GD_LR = 0.1
+"""Learning rate of gradient descent, whose step is as long as the gradient: chosen here, ours like the rest of the presets."""
+
 _PAPER = tuple(name for name, o in OBSERVABLES.items() if o.default)
 _RECORD = dict.fromkeys((*_PAPER, "ties"), 1) | dict.fromkeys(("test_loss", "test_error"), 20)
 _FIGURE3 = Setting(n=20, d=2000, s=20, sigma_p=2.0, mu_norm=1.0, m_k=100, m_v=20, sigma_0=3e-3)
@@ -18,7 +21,7 @@ _FIGURE3 = Setting(n=20, d=2000, s=20, sigma_p=2.0, mu_norm=1.0, m_k=100, m_v=20
 def _reconstruction(setting: Setting, lr: float, steps: int, note: str, every: int = 1, closely: int = 0, **options: float) -> Experiment:
     return Experiment(
         system="signal_noise", setting=setting, optimizer=SignGD(lr), steps=steps, record=_RECORD, every=every, closely=closely,
-        origin="reconstructed", note=note, options=options,
+        origin="reconstructed", note=note, options=options, rates={"gd": GD_LR},
     )
 
 

@@ -17,7 +17,7 @@ from dynsim.sweep.table import assemble
 from dynsim.systems import signal_noise
 from dynsim.systems.signal_noise.claims.sweeps import THEOREM, fitted
 from dynsim.systems.signal_noise.predictions import LEVELS
-from dynsim.systems.signal_noise.studies import star
+from dynsim.systems.signal_noise.studies.theorem import star
 
 PLANS = signal_noise.STUDIES["theorem"].plans
 
@@ -154,21 +154,21 @@ def shown(figure):
 
 
 def test_figures_of_the_study_carry_verdicts(evidence):
-    figures = {name: shown(draw(evidence)) for name, draw in signal_noise.STUDY_FIGURES.items()}
+    figures = {name: shown(draw(evidence)) for name, draw in signal_noise.STUDY_FIGURES["theorem"].items()}
     assert set(figures) == {"t_attn", "t_loss", "asymptotics"}
     for quantity in ("t_attn", "t_loss"):
         assert sum(f"{quantity}_exponent_" in text and "holds" in text for text in figures[quantity]) == 6
     assert sum(text.endswith(": holds") for text in figures["asymptotics"]) == 5
     broken = changed(evidence["sweep"], t_attn=evidence["sweep"]["t_attn"] * evidence["sweep"]["m_k"] ** 0.25)
-    texts = shown(signal_noise.STUDY_FIGURES["t_attn"]({"sweep": broken}))
+    texts = shown(signal_noise.STUDY_FIGURES["theorem"]["t_attn"]({"sweep": broken}))
     assert any("t_attn_exponent_m_k: violated" in text for text in texts)
 
 
 def test_a_study_figure_says_what_is_missing(evidence):
-    texts = shown(signal_noise.STUDY_FIGURES["asymptotics"]({"sweep": evidence["sweep"]}))
+    texts = shown(signal_noise.STUDY_FIGURES["theorem"]["asymptotics"]({"sweep": evidence["sweep"]}))
     assert sum("has no sweep 'path'" in text for text in texts) == 1
     with pytest.raises(Inconclusive, match="no sweep 'sweep'"):
-        signal_noise.STUDY_FIGURES["t_attn"]({})
+        signal_noise.STUDY_FIGURES["theorem"]["t_attn"]({})
 
 
 def test_a_star_has_its_centre_once():

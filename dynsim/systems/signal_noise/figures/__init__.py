@@ -3,7 +3,7 @@
 from .dynamics import plot_agreement, plot_alignment, plot_initial_groups, plot_noise, plot_signals, plot_softmax, plot_value
 from .outcome import plot_clock, plot_progress, plot_test_loss, plot_train_loss, plot_turns
 from .pages import FIGURES, MAIN_FIGURES, clock, figure1, figure3, horizon, loss, stages
-from .theorem import STUDY_FIGURES, asymptotics, exponents
+from .theorem import THEOREM_FIGURES, asymptotics, exponents
 
 __all__ = [
     "FIGURES",
@@ -30,3 +30,6 @@ __all__ = [
     "plot_train_loss",
     "plot_turns",
 ]
+
+STUDY_FIGURES = {"theorem": THEOREM_FIGURES}
+"""Figures of the studies, by study and name, each a function of the study's evidence."""

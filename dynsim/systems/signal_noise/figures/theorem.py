@@ -20,7 +20,7 @@ from ....sweep import Table
 from ..claims.sweeps import EXPONENTS, SWEEP_CLAIMS, THEOREM, fitted
 from ..predictions import EPS, LEVELS, SMALL
 
-__all__ = ["STUDY_FIGURES", "asymptotics", "exponents", "plot_eps", "plot_probability", "plot_sharpening", "plot_test_loss_along_d"]
+__all__ = ["THEOREM_FIGURES", "asymptotics", "exponents", "plot_eps", "plot_probability", "plot_sharpening", "plot_test_loss_along_d"]
 
 Evidence = Mapping[str, Table]
 
@@ -183,7 +183,7 @@ def asymptotics(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
     return fig
 
 
-STUDY_FIGURES: Mapping[str, Callable[[Evidence], Figure]] = {
+THEOREM_FIGURES: Mapping[str, Callable[[Evidence], Figure]] = {
     "t_attn": partial(exponents, quantity="t_attn"), "t_loss": partial(exponents, quantity="t_loss"), "asymptotics": asymptotics,
 }
 """Figures of the study by name."""

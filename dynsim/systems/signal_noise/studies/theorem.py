@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...study import Plan, Study
-from .claims.sweeps import THEOREM
-from .presets import experiment
+from ....study import Plan, Study
+from ..claims.sweeps import THEOREM
+from ..presets import experiment
 
-__all__ = ["STUDIES", "star"]
+__all__ = ["STUDY", "star"]
 
 _THEORY = experiment("theory")
 
@@ -55,26 +55,24 @@ def _growing_d(d: int) -> dict[str, Any]:
 
 _INDEPENDENT = _THEORY.replace(setting=_THEORY.setting.replace(disjoint=False, d=(200 * 400) ** 2))
 
-STUDIES: Mapping[str, Study] = {
-    "theorem": Study(
-        "Theorem 3.2 of Li et al., arXiv 2410.04870",
-        {
-            "sweep": Plan(
-                _THEORY, star({"lr": 2e-6, "m_k": 100, "sigma_p": 2.0, "s": 200, "mu_norm": 1.0, "n": 20}, ARMS), 16,
-                ("t_attn", "t_loss", "clock", "attention", "sandwich"),
-                "exponents of T_attn and T, constants and bounds: each variable over a factor 16, one at a time",
-            ),
-            "s_2000": _sharper(2_000),
-            "s_20000": _sharper(20_000),
-            "path": Plan(
-                _INDEPENDENT, [_along_path(n, 200) for n in (10, 20, 40, 70)], 32, THEOREM,
-                "how often all of it holds: n grows, s = 200, d = (s n^2)^2 up to 10^12, independent supports",
-            ),
-            "growing_d": Plan(
-                _INDEPENDENT, [_growing_d(10**k) for k in (8, 9, 10, 11, 12)], 16, ("t_loss", "test"),
-                "test loss and error at T: d grows to 10^12, s = sqrt(d) / n^2, n = 20, independent supports",
-            ),
-        },
-    ),
-}
-"""Studies by name."""
+STUDY = Study(
+    "Theorem 3.2 of Li et al., arXiv 2410.04870",
+    {
+        "sweep": Plan(
+            _THEORY, star({"lr": 2e-6, "m_k": 100, "sigma_p": 2.0, "s": 200, "mu_norm": 1.0, "n": 20}, ARMS), 16,
+            ("t_attn", "t_loss", "clock", "attention", "sandwich"),
+            "exponents of T_attn and T, constants and bounds: each variable over a factor 16, one at a time",
+        ),
+        "s_2000": _sharper(2_000),
+        "s_20000": _sharper(20_000),
+        "path": Plan(
+            _INDEPENDENT, [_along_path(n, 200) for n in (10, 20, 40, 70)], 32, THEOREM,
+            "how often all of it holds: n grows, s = 200, d = (s n^2)^2 up to 10^12, independent supports",
+        ),
+        "growing_d": Plan(
+            _INDEPENDENT, [_growing_d(10**k) for k in (8, 9, 10, 11, 12)], 16, ("t_loss", "test"),
+            "test loss and error at T: d grows to 10^12, s = sqrt(d) / n^2, n = 20, independent supports",
+        ),
+    },
+)
+"""Sweeps that together are the evidence for the theorem."""
