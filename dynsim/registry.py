@@ -9,7 +9,10 @@ from .naming import unknown_name
 
 __all__ = ["SYSTEMS", "system_module"]
 
-SYSTEMS = {"signal_noise": "Two-layer transformer on sparse signal-noise data under sign gradient descent (Li et al., arXiv 2410.04870)"}
+SYSTEMS = {
+    "signal_noise": "Two-layer transformer on sparse signal-noise data under sign gradient descent (Li et al., arXiv 2410.04870)",
+    "noisy_mnist": "The same transformer on two digits of MNIST with noise (after Fig. 2d of Li et al., arXiv 2410.04870)",
+}
 """Systems by name: the registry line a new paper adds."""
 
 

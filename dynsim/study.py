@@ -1,4 +1,4 @@
-"""Studies: sweeps that together are the evidence for claims that no single run can show."""
+"""Studies: sweeps that together are the evidence for claims that no single run can show, and runs that figures show beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Plan:
     experiment : Experiment
     over : mapping, sequence of mappings, or design
     seeds : int
-    measure : tuple of str
+    measure : tuple of str or Measure
     doc : str
         What it is for, in a sentence.
     """
@@ -33,7 +33,7 @@ class Plan:
     experiment: Experiment
     over: Any
     seeds: int
-    measure: tuple[str, ...]
+    measure: tuple[Any, ...]
     doc: str
 
     def run(self, *, seeds: int | None = None, **options: Any) -> Table:
@@ -50,10 +50,13 @@ class Study:
     title : str
     plans : mapping of str to Plan
         Evidence entry to the sweep that it is.
+    shown : mapping of str to Experiment
+        Name to a single run, recorded in full, that figures and stage tables show.
     """
 
     title: str
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    shown: Mapping[str, Experiment] = field(default_factory=dict)
 
     def run(
         self, *, out: str | os.PathLike | None = None, seeds: int | None = None, executor: Executor | None = None,

@@ -42,3 +42,9 @@ def test_verdicts_over_seeds_counts_every_claim():
     table = module.compute("tiny", 2)
     assert all(sum(counts.values()) == 2 for counts, *_ in table.values())
     assert module.markdown(table).count("\n") == len(table) + 1
+
+
+def test_rules_side_by_side_bend_and_generalise():
+    table, report = example("rules_side_by_side").compute(seeds=1)
+    assert report["adam_loss_bends"].verdict == report["signgd_loss_straight"].verdict == "holds"
+    assert table.where(optimizer="gd")["test_error@900"][0] < 0.3 * table.where(optimizer="signgd")["test_error@900"][0]

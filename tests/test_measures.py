@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dynsim import At, First, SignGD, Verdicts, check, simulate, sweep
-from dynsim.measures import Column, Watched, as_measures, bounded_steps
+from dynsim import Adam, At, First, SignGD, Verdicts, check, simulate, sweep
+from dynsim.measures import Column, Series, Watched, as_measures, bounded_steps
 from dynsim.systems import signal_noise
 from dynsim.systems.signal_noise.predictions import LEVELS, loss_bounds
 from dynsim.systems.signal_noise.reading import reading
@@ -268,3 +268,27 @@ def test_memory_does_not_grow_with_the_number_of_steps():
     out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout.split()
     short, long = map(int, out)
     assert long < 1.05 * short + 20_000
+
+
+@pytest.mark.parametrize("case", ["tiny", "figure3"])
+def test_a_course_is_that_of_the_recorded_run(case):
+    experiment, seeds = CASES[case]
+    rows = observe(experiment.replace(steps=57), ["train_loss@every10", "late=test_loss@every25", "underflow"], seeds)
+    for row, run in zip(rows, (experiment.replace(steps=57, seed=s, record=("train_loss", "test_loss")).run() for s in seeds), strict=True):
+        assert row["train_loss@every10"].shape == (1, 6)
+        assert row["train_loss@every10"][0] == pytest.approx(run["train_loss"][:57:10], rel=1e-13)
+        assert row["late"][0] == pytest.approx(run["test_loss"][[0, 25, 50]], rel=1e-12) and np.isnan(row["underflow"][0])
+
+
+def test_the_first_underflow_is_a_column():
+    experiment = signal_noise.experiment("figure3_disjoint").replace(optimizer=Adam(4e-4, 0.0, 0.0, 0.0), steps=600)
+    row = sweep(experiment, measure="underflow", steps=600, workers=1)
+    run = experiment.replace(record=("train_loss",)).run()
+    assert run.underflow_at > 0 and row["underflow"][0] == run.underflow_at
+
+
+def test_a_course_needs_a_spacing():
+    with pytest.raises(ValueError, match="every=0 must be an integer >= 1"):
+        Series("train_loss", 0)
+    with pytest.raises(ValueError, match="one number a run"):
+        as_measures("key_noise@every5", "signal_noise")

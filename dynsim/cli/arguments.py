@@ -10,22 +10,23 @@ from typing import Any
 from ..experiment import Experiment
 from ..optimizers import OPTIMIZERS, describe, from_text
 from ..registry import SYSTEMS, system_module
-from .summary import rule_text
+from .summary import literal_text, rule_text
 
-__all__ = ["chosen_experiment", "experiment_options", "literal", "literal_text", "setting_options", "whole"]
+__all__ = ["chosen_experiment", "experiment_options", "literal", "setting_options", "whole"]
 
 
-def setting_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a setting and a rule."""
+def setting_options(parser: argparse.ArgumentParser, *, rule: bool = True) -> None:
+    """Add the options that choose a setting and, unless not `rule`, a rule."""
     parser.add_argument("--preset", metavar="NAME", help="named experiment to start from (dynsim list presets)")
     parser.add_argument("--config", metavar="FILE.toml", help="experiment to start from, as a run folder's experiment.toml")
     parser.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], dest="fields", help="change a field of the setting; may be repeated"
     )
-    parser.add_argument(
-        "--optimizer", metavar="RULE",
-        help=f"{', '.join(OPTIMIZERS)}; hyper-parameters by name or in order, as in Python: adam:beta1=0.9,eps=0 or adam:0.9",
-    )
+    if rule:
+        parser.add_argument(
+            "--optimizer", metavar="RULE",
+            help=f"{', '.join(OPTIMIZERS)}; hyper-parameters by name or in order, as in Python: adam:beta1=0.9,eps=0 or adam:0.9",
+        )
     parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's for that rule)")
 
 
@@ -105,14 +106,15 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
         if system is None:
             raise ValueError(f"name a SYSTEM ({', '.join(SYSTEMS)}) or give --config FILE.toml")
         module = system_module(system)
-        if args.preset is None:
+        preset = args.preset or getattr(module, "DEFAULT_PRESET", None)
+        if preset is None:
             raise ValueError(f"give --preset NAME ({', '.join(getattr(module, 'PRESETS', {}))}) or --config FILE.toml")
-        start, title = module.experiment(args.preset), f"preset {args.preset}"
+        start, title = module.experiment(preset), f"preset {preset}"
     changed = start
     if args.fields:
         fields = dict(_assignment(text, f"--set {next(iter(start.setting.to_dict()))}=3") for text in args.fields)
         changed = changed.replace(setting=start.setting.replace(**fields))
-    if args.optimizer is not None:
+    if getattr(args, "optimizer", None) is not None:
         changed = changed.replace(optimizer=_rule(start, args.optimizer, args.lr))
     elif args.lr is not None:
         changed = changed.replace(optimizer=dataclasses.replace(start.optimizer, lr=args.lr))
@@ -157,8 +159,3 @@ def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> E
         return changed
     origin = "derived" if start.origin == "quoted" else start.origin
     return changed.replace(note=f"{title[0].upper()}{title[1:]}, changed: {', '.join(what)}. {start.note}".strip(), origin=origin)
-
-
-def literal_text(value: Any) -> str:
-    """Return a field of a setting as ``--set`` takes it."""
-    return str(value).lower() if isinstance(value, bool) else f"{value:.10g}"

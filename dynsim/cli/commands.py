@@ -22,6 +22,7 @@ from ..simulate import Interrupted
 from ..system import Inexact
 from ..trajectory import load
 from .arguments import chosen_experiment, experiment_options, setting_options
+from .compare import compare_command, grid_options, grid_study, is_grid
 from .console import (
     BAD_INPUT,
     EXIT_STATUS,
@@ -42,9 +43,9 @@ from .listing import TABLES, table_text
 from .phase import phase_command
 from .runfolder import RunFolder
 from .scaling import scaling_command
+from .study import study_commands
 from .summary import Summary, experiment_text, predictions, rule_text, summarise, wrap
 from .sweeping import sweep_command
-from .theorem import theorem_command
 from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
 
 __all__ = ["main"]
@@ -56,6 +57,7 @@ examples
   dynsim run signal_noise --preset tiny --optimizer adam:beta1=0.9,eps=0 --lr 1e-3 --record query_noise,key_noise
   dynsim run --config runs/figure3/experiment.toml --seed 1 --out runs/figure3_seed1
   dynsim check runs/figure3 --full
+  dynsim compare signal_noise --preset figure3 --optimizers signgd,adam:0.9,gd --out runs/compare
   dynsim sweep signal_noise --preset theory --over m_k=25,50,100,200 --seeds 16 --out sweeps/m_k
   dynsim scaling sweeps/m_k --quantity t_attn
 """
@@ -119,20 +121,21 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)} (with --config as the file says)")
     experiment_options(run)
     _report_options(run)
+    grid_options(run)
 
     check = command("check", _check, "check a saved run, or an experiment that is simulated first")
     check.add_argument("target", metavar="RUN_FOLDER|FILE|SYSTEM", nargs="?", help="run folder, trajectory (.npz, .nc), or a system")
     experiment_options(check)
     _report_options(check)
 
-    listing = command("list", _list, "show systems, presets, claims, measures and phase diagrams")
+    listing = command("list", _list, "show systems, presets, claims, measures, studies and phase diagrams")
     listing.add_argument("what", metavar="TABLE", nargs="?", choices=TABLES, help=f"one of: {', '.join(TABLES)} (default: all)")
 
     predict = command("predict", _predict, "show the closed-form numbers of a setting and the conditions of the theory, without simulating")
     predict.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)}")
     setting_options(predict)
 
-    for add in (sweep_command, scaling_command, theorem_command, phase_command):
+    for add in (compare_command, sweep_command, scaling_command, study_commands, phase_command):
         add(command)
     return parser
 
@@ -150,7 +153,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    return _simulated(args, args.system)
+    return grid_study(args) if is_grid(args) else _simulated(args, args.system)
 
 
 def _simulated(args: argparse.Namespace, system: str | None) -> int:

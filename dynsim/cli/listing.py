@@ -1,4 +1,4 @@
-"""Tables of what there is: systems, presets, claims, measures, phase diagrams; as data and as text."""
+"""Tables of what there is: systems, presets, claims, measures, studies, phase diagrams; as data and as text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 from ..optimizers import describe
 from ..plain import plain
 from ..registry import SYSTEMS, system_module
-from .arguments import literal_text
-from .summary import rule_text, wrap
+from .summary import literal_text, rule_text, wrap
 
 __all__ = ["TABLES", "table_text"]
 
@@ -56,8 +55,16 @@ def diagrams() -> Rows:
     ]
 
 
+def studies() -> Rows:
+    """Return every study, with its sweeps."""
+    return [
+        {"system": system, "name": name, "title": study.title, "sweeps": {entry: plan.doc for entry, plan in study.plans.items()}}
+        for system in SYSTEMS for name, study in getattr(system_module(system), "STUDIES", {}).items()
+    ]
+
+
 TABLES: Mapping[str, Callable[[], Rows]] = {
-    "systems": systems, "presets": presets, "claims": claims, "measures": measures, "diagrams": diagrams,
+    "systems": systems, "presets": presets, "claims": claims, "measures": measures, "studies": studies, "diagrams": diagrams,
 }
 """Tables by name, each a function that returns its rows."""
 
@@ -90,8 +97,13 @@ def _measure(row: dict[str, Any], width: int) -> list[str]:
     return [f"  {row['name']}", *(line for name, doc in row["columns"].items() for line in wrap(f"{name}: {doc}", width, " " * 6))]
 
 
+def _study(row: dict[str, Any], width: int) -> list[str]:
+    sweeps = (line for entry, doc in row["sweeps"].items() for line in wrap(f"{entry}: {doc}", width, " " * 6))
+    return [f"  {row['system']} {row['name']:18s} {row['title']}", *sweeps]
+
+
 def _diagram(row: dict[str, Any], width: int) -> list[str]:
     return [f"  {row['name']}", *wrap(row["doc"], width, " " * 6)]
 
 
-_TEXTS = {"systems": _system, "presets": _preset, "claims": _claim, "measures": _measure, "diagrams": _diagram}
+_TEXTS = {"systems": _system, "presets": _preset, "claims": _claim, "measures": _measure, "studies": _study, "diagrams": _diagram}

@@ -20,7 +20,7 @@ from ..plain import plain
 from ..registry import system_module
 from ..trajectory import Trajectory
 
-__all__ = ["SCHEMA", "Summary", "experiment_text", "predictions", "rule_text", "summarise", "wrap"]
+__all__ = ["SCHEMA", "Summary", "experiment_text", "literal_text", "predictions", "rule_text", "summarise", "wrap"]
 
 SCHEMA = 1
 """Version of the JSON form of a summary."""
@@ -74,10 +74,17 @@ def rule_text(optimizer: Mapping[str, Any]) -> str:
     return f"{optimizer['rule']}({inside})" if inside else str(optimizer["rule"])
 
 
+def literal_text(value: Any) -> str:
+    """Return a field of a setting as ``--set`` takes it."""
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else f"{value:.10g}"
+
+
 def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -> str:
     """Return what an experiment is, where it comes from and what its numbers mean, without running it."""
     setting = plain(experiment.setting)
-    numbers = " ".join(f"{key}={str(value).lower() if isinstance(value, bool) else f'{value:.10g}'}" for key, value in setting.items())
+    numbers = " ".join(f"{key}={literal_text(value)}" for key, value in setting.items())
     rule = describe(experiment.optimizer)
     every = f", recorded every {experiment.every} steps" if experiment.every != 1 else ""
     if every and experiment.closely:

@@ -16,15 +16,15 @@ import numpy as np
 from ..claims import VERDICTS
 from ..experiment import Experiment
 from ..measures import as_measures
-from ..optimizers import describe
+from ..optimizers import describe, rule_names
 from ..registry import SYSTEMS
 from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geometric, sweep
 from ..sweep.design import Design, as_design
-from .arguments import chosen_experiment, literal, literal_text, setting_options, whole
+from .arguments import chosen_experiment, literal, setting_options, whole
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
-from .summary import rule_text, wrap
+from .summary import literal_text, rule_text, wrap
 
-__all__ = ["Command", "chosen_executor", "chosen_seeds", "names_of", "run_options", "sweep_command", "table_text", "told"]
+__all__ = ["Command", "axis_values", "chosen_executor", "chosen_seeds", "names_of", "run_options", "sweep_command", "table_text", "told"]
 
 SHOWN = 40
 """Points of a sweep that are printed; the rest is in the table."""
@@ -148,7 +148,7 @@ def _over(args: argparse.Namespace) -> Any:
             raise ValueError(f"--over {text!r} must read NAME=VALUES, for example --over m_k=25,50,100 or --over lr=1e-6:1.6e-5:5")
         if name in axes:
             raise ValueError(f"--over {name} is given twice: give all its values at once")
-        axes[name] = _range(text, values) if args.sample is not None else _values(text, values)
+        axes[name] = _range(text, values) if args.sample is not None else axis_values(name, text, values)
     if args.sample is None:
         return axes
     if not axes:
@@ -156,7 +156,10 @@ def _over(args: argparse.Namespace) -> Any:
     return Sampled(axes, args.sample)
 
 
-def _values(text: str, values: str) -> tuple[Any, ...]:
+def axis_values(name: str, text: str, values: str) -> tuple[Any, ...]:
+    """Return the values of a variable that the option `text` gives: rules, a list, or LOW:HIGH:COUNT with a constant ratio."""
+    if name == "optimizer":
+        return tuple(rule_names(values))
     parts = values.split(":")
     if len(parts) == 1:
         return tuple(literal(value.strip()) for value in values.split(",") if value.strip())

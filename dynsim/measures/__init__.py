@@ -5,7 +5,9 @@ sweep makes a row of a table out of what its measures return.
 """
 
 from .expressions import as_measures
-from .kinds import At, First, Verdicts, bounded_steps, seldom
+from .kinds import At, First, Series, Underflow, Verdicts, bounded_steps, seldom
 from .watching import Column, Measure, Watch, Watched
 
-__all__ = ["At", "Column", "First", "Measure", "Verdicts", "Watch", "Watched", "as_measures", "bounded_steps", "seldom"]
+__all__ = [
+    "At", "Column", "First", "Measure", "Series", "Underflow", "Verdicts", "Watch", "Watched", "as_measures", "bounded_steps", "seldom",
+]

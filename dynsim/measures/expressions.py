@@ -9,7 +9,7 @@ from typing import Any
 
 from ..naming import unknown_name
 from ..registry import system_module
-from .kinds import TIME, At, First, Verdicts
+from .kinds import TIME, At, First, Series, Underflow, Verdicts
 from .watching import Measure
 
 __all__ = ["as_measures"]
@@ -23,9 +23,9 @@ def as_measures(items: str | Measure | Iterable[str | Measure] | None, system: s
     Parameters
     ----------
     items : str, Measure, or iterable of these, or None
-        A name of the system's `MEASURES`; an id of its claims (its verdict), "verdicts" for all of them; ``quantity<level`` (first step,
-        also <=, >, >=); ``quantity@when`` with a step, "end", ``0.8*T_key``, or the name or expression of an event. ``name=...`` before
-        an expression names its column. None for the system's default measures.
+        A name of the system's `MEASURES`; an id of its claims (its verdict), "verdicts" for all of them; "underflow"; ``quantity<level``
+        (first step, also <=, >, >=); ``quantity@when`` with a step, "end", ``0.8*T_key``, the name or expression of an event, or
+        ``every5`` for the whole course. ``name=...`` before an expression names its column. None for the system's default measures.
     system : str
         Name of the system.
 
@@ -77,6 +77,8 @@ def _read(text: str, module: Any) -> Sequence[Measure]:
     named: Mapping[str, Sequence[Measure]] = getattr(module, "MEASURES", {})
     if text in named:
         return named[text]
+    if text == "underflow":
+        return [Underflow()]
     name, equals, rest = text.partition("=")
     if equals and not name.endswith(("<", ">")) and name.strip().isidentifier():
         measures = _read(rest.strip(), module)
@@ -94,6 +96,8 @@ def _read(text: str, module: Any) -> Sequence[Measure]:
             return [At(quantity, int(when))]
         if when == "end":
             return [At(quantity, when)]
+        if when.startswith("every") and when[5:].isdigit():
+            return [Series(quantity, int(when[5:]))]
         if (time := TIME.fullmatch(when)) is not None:
             times = [f.name for f in fields(module.Predictions) if f.name.startswith("T_")] if hasattr(module, "Predictions") else []
             if time[2] not in times:

@@ -19,7 +19,7 @@ from ..system import Observable
 from ..trajectory import Trajectory
 from .watching import Column, Watched
 
-__all__ = ["TIME", "At", "First", "Verdicts", "bounded_steps", "seldom"]
+__all__ = ["TIME", "At", "First", "Series", "Underflow", "Verdicts", "bounded_steps", "seldom"]
 
 COMPARE: Mapping[str, Callable[[Any, float], Any]] = {"<=": np.less_equal, "<": np.less, ">=": np.greater_equal, ">": np.greater}
 
@@ -192,6 +192,82 @@ class _AtEvent:
 
     def result(self, run: Trajectory) -> Mapping[str, NDArray]:
         return {self.name: self.value}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A scalar quantity over the whole run, as a list of numbers: at step 0 and at every multiple of `every`.
+
+    Parameters
+    ----------
+    quantity : str
+        A scalar observable.
+    every : int
+        Spacing in steps, >= 1. A row of the table gets ``steps // every + 1`` numbers.
+    name : str
+        Name of the column; default ``quantity@every`` with the spacing.
+    """
+
+    quantity: str
+    every: int
+    name: str = ""
+    record: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.every, bool) or not isinstance(self.every, (int, np.integer)) or self.every < 1:
+            raise ValueError(f"every={self.every!r} must be an integer >= 1")
+        object.__setattr__(self, "every", int(self.every))
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """One column of lists."""
+        doc = f"{self.quantity} at step 0 and every {self.every} steps"
+        return {self.name or f"{self.quantity}@every{self.every}": Column(doc, "numbers")}
+
+    def watch(self, watched: Watched) -> Any:
+        """Return the live counterpart."""
+        return _SeriesWatch(self, watched)
+
+
+class _SeriesWatch:
+    def __init__(self, measure: Series, watched: Watched) -> None:
+        self.measure, self.observable, self.steps = measure, watched.scalar(measure.quantity), watched.experiment.steps
+        self.values = np.full((*watched.lead, self.steps // measure.every + 1), np.nan)
+        self.settled = False
+
+    def see(self, state: State) -> None:
+        if state.step % self.measure.every == 0 and not self.settled:
+            self.values[..., state.step // self.measure.every] = self.observable.read(state.views, state.cache)
+        self.settled = self.settled or state.step >= self.steps
+
+    def result(self, run: Trajectory) -> Mapping[str, NDArray]:
+        return {name: self.values for name in self.measure.columns}
+
+
+@dataclass(frozen=True)
+class Underflow:
+    """First step at which an entry of the gradient was lost to underflow; NaN where none was while the run was measured.
+
+    Rules that need signs alone lose none: their signs are formed from logarithms.
+    """
+
+    record: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Mapping[str, Column]] = {"underflow": Column("first step with a gradient entry lost to underflow; NaN: none")}
+
+    def watch(self, watched: Watched) -> Any:
+        """Return the live counterpart."""
+        return _UnderflowWatch(watched.experiment.steps)
+
+
+class _UnderflowWatch:
+    def __init__(self, steps: int) -> None:
+        self.steps, self.settled = steps, False
+
+    def see(self, state: State) -> None:
+        self.settled = self.settled or state.step >= self.steps
+
+    def result(self, run: Trajectory) -> Mapping[str, NDArray]:
+        return {name: np.where(run.underflow_at < 0, np.nan, run.underflow_at) for name in Underflow.columns}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from .design import Grid, Points, Sampled, geometric
 from .engine import SweepError, SweepInterrupted, sweep
 from .folder import SweepFolderError
-from .table import Table, join, load_table
+from .table import Table, changed, join, load_table
 
 __all__ = [
-    "Grid", "Points", "Sampled", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "geometric", "join", "load_table", "sweep",
+    "Grid", "Points", "Sampled", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "changed", "geometric", "join",
+    "load_table", "sweep",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ..experiment import Experiment
 from ..files import whole_file
 from ..naming import unknown_name
 from ..netcdf import read_netcdf, write_netcdf
+from ..optimizers import describe
 from ..tabular import csv_text, latex_text
 from .design import Design, Points, Sampled, as_design, plain_value
 from .folder import read_description, read_rows
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-__all__ = ["Table", "design_of", "load_table"]
+__all__ = ["Table", "changed", "design_of", "load_table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,6 +258,25 @@ class Table(Mapping[str, NDArray]):
         return path
 
 
+def changed(entry: str, **changes: Callable[[Table], Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Return a negative control for a claim about sweeps: the evidence with columns of one table replaced by wrong ones.
+
+    Parameters
+    ----------
+    entry : str
+        Entry of the evidence.
+    **changes : callable
+        Name of a column, and what makes the wrong one of the table.
+    """
+
+    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+        table = evidence[entry]
+        columns = {**table.columns, **{name: change(table) for name, change in changes.items()}}
+        return {**evidence, entry: Table(columns, table.axes, table.about, table.docs)}
+
+    return control
+
+
 def _blank(value: Any) -> Any:
     return "" if isinstance(value, float) and math.isnan(value) else value
 
@@ -271,7 +291,7 @@ def _short(value: Any) -> str:
 def base_values(experiment: Experiment) -> dict[str, Any]:
     """Return the experiment's own value of every variable."""
     rule = {name: getattr(experiment.optimizer, name) for name, of in experiment.variables.items() if of == "optimizer"}
-    return {"steps": experiment.steps, "optimizer": type(experiment.optimizer).__name__.lower(), **rule, **experiment.setting.to_dict()}
+    return {"steps": experiment.steps, "optimizer": describe(experiment.optimizer)["rule"], **rule, **experiment.setting.to_dict()}
 
 
 def design_of(description: Mapping[str, Any]) -> Design:

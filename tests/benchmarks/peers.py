@@ -3,7 +3,8 @@ r"""The same run written the way one would write it without dynsim: eager PyTorc
 All take the weights of a dense dynsim system, so that the recorded numbers can be compared. Samples are pairs of
 tokens (y mu, xi), one batched product a layer; sign gradient descent on the gradient that automatic differentiation
 returns; the nine default quantities are read off the forward pass before every update, as dynsim does. Each function
-maps (system, lr, steps) to a dict of name to array (steps + 1, ...), axes in dynsim's order.
+maps (system, lr, steps) to a dict of name to array (steps + 1, ...), axes in dynsim's order. `torch_tokens` is the peer of systems on
+general tokens: it takes the rule and records the training loss.
 """
 
 from __future__ import annotations
@@ -91,6 +92,30 @@ def torch_tuned(system: Any, lr: float, steps: int) -> dict[str, NDArray]:
                     w.sub_(w.grad.sign_(), alpha=lr)
                     w.grad = None
     return {name: a.numpy() for name, a in record.items()}
+
+
+def torch_tokens(system: Any, rule: Any, steps: int) -> dict[str, NDArray]:
+    """Run eager PyTorch, float64, on samples of general tokens, written for speed like `torch_tuned`; SignGD or gradient descent."""
+    import torch
+
+    blocks, signs = system.layout.views(system.start), type(rule).__name__ == "SignGD"
+    X, y = torch.from_numpy(system.data.X), torch.from_numpy(system.data.y)
+    matrices = (blocks.W_QK[0].T, blocks.W_QK[1].T, blocks.W_V[0], blocks.W_V[1])
+    weights = [torch.from_numpy(np.array(w, order="C")).requires_grad_() for w in matrices]
+    W_Q, W_K, W_V_pos, W_V_neg = weights
+    losses = torch.empty(steps + 1, dtype=torch.float64)
+    for step in range(steps + 1):
+        p = torch.softmax((X @ W_Q.T) @ (X @ W_K.T).mT, dim=-1)
+        V = (X @ W_V_pos.T).mean(-1) - (X @ W_V_neg.T).mean(-1)
+        loss = torch.nn.functional.softplus(-y * (p @ V[:, :, None]).sum((1, 2))).mean()
+        losses[step] = loss.detach()
+        if step < steps:
+            loss.backward()
+            with torch.no_grad():
+                for w in weights:
+                    w.sub_(w.grad.sign_() if signs else w.grad, alpha=rule.lr)
+                    w.grad = None
+    return {"train_loss": losses.numpy()}
 
 
 @functools.cache

@@ -32,7 +32,7 @@ import compiled
 import numpy as np
 import peers
 
-from dynsim import SignGD, simulate, sweep
+from dynsim import GradientDescent, SignGD, simulate, sweep
 from dynsim.systems import signal_noise
 
 RULE = SignGD(5e-5)
@@ -185,6 +185,26 @@ def race_of_overlapping_seeds(setting: Any, runs: int, steps: int, rounds: int) 
     )  # fmt: skip
 
 
+def race_of_tokens(n: int, m_k: int, rule: Any, steps: int, rounds: int) -> list[Row]:
+    """Race the dense engine on samples of two general tokens in 784 dimensions, the size of images, against PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+    X, y = signal_noise.draw_tokens(signal_noise.Setting(n=n, d=784, s=783), 2, seed=0)
+    system = signal_noise.from_tokens(X, y, **signal_noise.initial_weights(784, m_k, 20, 3e-3, seed=0))
+    ours, theirs = simulate(system, rule, steps=20, record=["train_loss"]), peers.torch_tokens(system, rule, 20)
+    gap = np.abs(ours["train_loss"] / theirs["train_loss"] - 1).max()
+    if not gap < TOLERANCE:
+        raise SystemExit(f"torch tokens computes another train_loss than dynsim (relative gap {gap:.1e}): no race")
+    return rows(
+        f"tokens, n = {n}, m_k = {m_k}, {type(rule).__name__}",
+        [
+            Contestant("dense", lambda: simulate(system, rule, steps=steps, record=["train_loss"]), steps),
+            Contestant("torch tokens", lambda: peers.torch_tokens(system, rule, steps), steps),
+        ],
+        rounds, {"torch tokens": "> 1"},
+    )  # fmt: skip
+
+
 def peak(setting: Any, steps: int) -> int:
     """Return the peak of memory in bytes of building and running a lumped system."""
     tracemalloc.start()
@@ -232,6 +252,10 @@ def main() -> None:
         table += rows("disjoint, a run of many", [mine, *contestants(dense, few)], args.rounds, {"torch straightforward": "130"})
         mine = Contestant("lumped", lambda: simulate(one, RULE, steps=many), many)
         table += rows("disjoint, one run", [mine, *contestants(dense, few)], args.rounds, {})
+
+    for n, m_k in ((100, 20), (100, 50), (200, 20), (200, 50)):
+        for rule in (RULE, GradientDescent(0.01)):
+            table += race_of_tokens(n, m_k, rule, few // 3, args.rounds)
 
     table += race_of_sweeps(disjoint, 256, many, args.rounds)
     table += race_of_workers(disjoint, 256 if args.quick else 1024, many, max(3, args.rounds // 3))

@@ -6,8 +6,10 @@ from dynsim.cli import main
 
 
 @pytest.fixture
-def dynsim(capsys):
+def dynsim(capsys, monkeypatch):
     """Run the command line in this process; returns exit status, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "120")  # lines break in the same places wherever the tests run
+
     def run(*argv):
         status = main([str(a) for a in argv])
         captured = capsys.readouterr()

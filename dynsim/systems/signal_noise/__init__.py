@@ -13,13 +13,15 @@ from .model import TwoTokenTransformer
 from .observables import OBSERVABLES
 from .predictions import Predictions, predict
 from .presets import PRESETS, experiment, preset
-from .stages import stage_table
-from .studies import STUDIES
+from .stages import stage_table, stages_beside
+from .studies import RULES, STUDIES, comparison, fair_comparison, fair_rates, rate_search
+from .tokens import TOKEN_OBSERVABLES, TokenTransformer, draw_tokens, from_tokens, initial_weights
 
 __all__ = [
-    "CLAIMS", "EXPONENTS", "MEASURES", "OBSERVABLES", "PRESETS", "STUDIES", "SWEEP_CLAIMS", "SWEEP_MEASURES", "Data", "Predictions",
-    "Setting", "TwoTokenTransformer", "batches", "best", "dense", "experiment", "from_arrays", "horizon", "lumped", "predict", "preset",
-    "restricted", "stage_table",
+    "CLAIMS", "EXPONENTS", "MEASURES", "OBSERVABLES", "PRESETS", "RULES", "STUDIES", "SWEEP_CLAIMS", "SWEEP_MEASURES", "TOKEN_OBSERVABLES",
+    "Data", "Predictions", "Setting", "TokenTransformer", "TwoTokenTransformer", "batches", "best", "comparison", "dense",
+    "draw_tokens", "experiment", "fair_comparison", "fair_rates", "from_arrays", "from_tokens", "horizon", "initial_weights", "lumped",
+    "predict", "preset", "rate_search", "restricted", "stage_table", "stages_beside",
 ]
 
 

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from ...numerics import logistic
 
-__all__ = ["TestTokens", "draw_inside", "draw_outside", "meeting", "test_output"]
+__all__ = ["TestTokens", "draw_inside", "draw_outside", "meeting", "rewrite_test", "test_output"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,18 @@ class TestTokens:
         H = np.zeros((*self.H.shape[:-1], size))
         H[..., : self.H.shape[-1]] = self.H
         return replace(self, H=H)
+
+
+def rewrite_test(system: Any, weight: NDArray, u: NDArray, v: NDArray) -> TestTokens:
+    """Rewrite a dense system's fresh tokens in reduced features: the offset is what its own initial weights say.
+
+    weight, shape (d, D'), tells how far a coordinate moves when a feature moves by 1; u and v are the
+    features' initial values, (2, D', m_k) and (D',).
+    """
+    X, blocks = system.test.H, system.layout.views(system.start)
+    H = X @ weight
+    mean_value = blocks.W_V[0].mean(0) - blocks.W_V[1].mean(0)
+    return TestTokens(H, X @ blocks.W_QK - H @ u, X @ mean_value - H @ v)
 
 
 def test_output(params: SimpleNamespace, cache: SimpleNamespace) -> tuple[NDArray, NDArray]:

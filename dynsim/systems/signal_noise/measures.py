@@ -14,6 +14,7 @@ from ...simulate import State
 from ...trajectory import Trajectory
 from . import conditions
 from .conditions import SETTLED
+from .crossing import Crossing, classified_at
 from .data import Setting
 from .predictions import EPS, LEVELS, SMALL, attention_time, key_turn, loss_bounds, predict
 
@@ -203,13 +204,7 @@ class _TurnsWatch:
     settled = False
 
     def __init__(self, watched: Watched) -> None:
-        a = np.asarray(watched.system.constants["noise_l1"])
-        mu = np.asarray(watched.system.constants["mu_l1"])[..., None]
-        m_k, lr = int(watched.system.constants["m_k"]), watched.experiment.optimizer.lr
-        chosen = watched.experiment.options.get("classify_at")
-        T_key = np.median(key_turn(a, mu, m_k, lr), axis=-1)
-        t_c = np.full(watched.lead, chosen) if chosen is not None else np.where(np.isfinite(T_key), np.round(0.7 * T_key), 0)
-        self.classify_at, self.stages, self.steps = np.asarray(t_c, dtype=int), watched.watch(Stages()), watched.experiment.steps
+        self.classify_at, self.stages, self.steps = classified_at(watched), watched.watch(Stages()), watched.experiment.steps
         self.peaks = {"key": _Peak(), "query": _Peak()}
         self.signs: dict[str, NDArray] = {}
 
@@ -304,6 +299,7 @@ MEASURES: Mapping[str, tuple[Measure, ...]] = {
     "clock": (Clock(),),
     "stages": (Stages(),),
     "turns": (Turns(),),
+    "crossed": (Crossing(),),
     "sandwich": (Sandwich(),),
     "alignment": (
         At("alignment", "0.8*T_key", "alignment@0.8T_key"), At("key_agreement", "4*T_key", "key_agreement@4T_key"),

@@ -27,11 +27,11 @@ from ...layout import Layout
 from ...numerics import logistic, softplus
 from .data import Data
 from .features import Features
-from .fresh import TestTokens
+from .fresh import TestTokens, rewrite_test
 from .observables import OBSERVABLES
 from .reduction import Groups, group_columns, lumping_kind
 
-__all__ = ["TwoTokenTransformer", "lumped_model", "row_model"]
+__all__ = ["TwoTokenTransformer", "lumped_model", "near_zero", "row_model", "said_scale"]
 
 TINY = 5e-324  # the smallest float64
 
@@ -77,12 +77,7 @@ class TwoTokenTransformer:
     logit_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.logit_scale, (int, float, np.number)) and 0 < self.logit_scale < math.inf):
-            raise ValueError(f"logit_scale={self.logit_scale!r} must be a finite number > 0 (1.0, or 1 / sqrt(m_k))")
-        if self.provenance.get("logit_scale", 1.0) != self.logit_scale:  # a run of a changed model says so
-            rest = {key: value for key, value in self.provenance.items() if key != "logit_scale"}
-            changed = {} if self.logit_scale == 1.0 else {"logit_scale": float(self.logit_scale)}
-            object.__setattr__(self, "provenance", {**rest, **changed})
+        object.__setattr__(self, "provenance", said_scale(self.provenance, self.logit_scale))
 
     @cached_property
     def layout(self) -> Layout:
@@ -148,7 +143,7 @@ class TwoTokenTransformer:
         v = groups.project(mean_value[data.columns, None])[:, 0]
         weight = np.zeros((data.d, groups.features.size))
         weight[data.columns, groups.group] = groups.displacement(kind)
-        test = None if self.draw_test is None else partial(_rewrite_test, self, weight, u, v)
+        test = None if self.draw_test is None else partial(rewrite_test, self, weight, u, v)
         reduced = lumped_model(data, groups, u, v, kind, self.m_k, self.m_v, {**self.provenance, "engine": "lumped"}, test)
         return replace(reduced, logit_scale=self.logit_scale)
 
@@ -159,7 +154,7 @@ class TwoTokenTransformer:
         kept = np.zeros((data.d, len(data.columns)))
         kept[data.columns, np.arange(len(data.columns))] = 1.0
         v = W_V[0].mean(0) - W_V[1].mean(0)
-        test = None if self.draw_test is None else partial(_rewrite_test, self, kept, W_QK, v)
+        test = None if self.draw_test is None else partial(rewrite_test, self, kept, W_QK, v)
         reduced = row_model(data, W_QK, W_V, {**self.provenance, "engine": "restricted"}, test)
         return replace(reduced, logit_scale=self.logit_scale)
 
@@ -189,11 +184,9 @@ class TwoTokenTransformer:
             if not same or not np.allclose(self.constants["noise_l1"], reduced.constants["noise_l1"], rtol=1e-12):
                 raise ValueError("reduced is no reduction of this dense system: its data are others")
             (kind,) = reduced.exact_for
-            move = groups.displacement(kind)
-            W_QK[:, columns] += move[:, None] * (now.W_QK - began.W_QK)[:, groups.group]
-            shift = move * (now.v - began.v)[groups.group] / 2
-            W_V[0][:, columns] += shift
-            W_V[1][:, columns] -= shift
+            inside_QK, inside_V = W_QK[:, columns], W_V[:, :, columns]
+            groups.move(kind, inside_QK, inside_V, now.W_QK - began.W_QK, now.v - began.v)
+            W_QK[:, columns], W_V[:, :, columns] = inside_QK, inside_V
         return {"W_Q": W_QK[0].T.copy(), "W_K": W_QK[1].T.copy(), "W_V_pos": W_V[0], "W_V_neg": W_V[1]}
 
     def _dense_blocks(self) -> SimpleNamespace:
@@ -254,6 +247,11 @@ class TwoTokenTransformer:
             out.W_V[..., 0, :, :] = g[..., None, :]
             out.W_V[..., 1, :, :] = -g[..., None, :]
 
+    def query_gradient(self, cache: SimpleNamespace) -> NDArray:
+        """Return the derivative of the loss by query noise, c2_i (k_r - ka_ri), shape (..., m_k, n), in plain float64."""
+        log_l, log_c, sign = _log_coefficients(cache)
+        return np.swapaxes(_coefficients(log_c, sign)["query"][..., None] * cache.a, -1, -2)
+
     def ties(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
         """Count gradient entries of W_Q, W_K and v below 1e-13 of the sum of their terms' magnitudes.
 
@@ -267,10 +265,24 @@ class TwoTokenTransformer:
         coefficients = {name: np.abs(x) for name, x in coefficients.items()}
         T = _token_gradients(coefficients, np.abs(c.k)[..., None, :] + np.abs(c.ka), np.abs(c.P[..., 0, :, :]), X.token_rows(size))
         X.magnitudes.pull(np.abs(T, out=T), ones, size, size_v, log_scale)
-        return (_near_zero(entry, size).sum((-1, -2, -3)) + _near_zero(entry_v, size_v).sum(-1)).astype(float)
+        return (near_zero(entry, size).sum((-1, -2, -3)) + near_zero(entry_v, size_v).sum(-1)).astype(float)
 
 
-def _near_zero(entry: NDArray, size: NDArray) -> NDArray:
+def said_scale(provenance: Mapping[str, Any], logit_scale: float) -> Mapping[str, Any]:
+    """Return the provenance of a model with this factor of the logits: a run of a changed model says so.
+
+    Raises
+    ------
+    ValueError
+        If the factor is not a finite number > 0.
+    """
+    if not (isinstance(logit_scale, (int, float, np.number)) and 0 < logit_scale < math.inf):
+        raise ValueError(f"logit_scale={logit_scale!r} must be a finite number > 0 (1.0, or 1 / sqrt(m_k))")
+    rest = {key: value for key, value in provenance.items() if key != "logit_scale"}
+    return rest if logit_scale == 1.0 else {**rest, "logit_scale": float(logit_scale)}
+
+
+def near_zero(entry: NDArray, size: NDArray) -> NDArray:
     """Tell where an entry is lost in the rounding of its terms; where there are no terms nothing is."""
     return (np.abs(entry) < 1e-13 * size) & (size != 0)
 
@@ -390,15 +402,3 @@ def lumped_model(
         "that rule, for any other rule signal_noise.restricted(setting, seed=...).",
         constants=_constants(data, m_k, m_v), provenance=provenance, draw_test=draw_test,
     )
-
-
-def _rewrite_test(system: TwoTokenTransformer, weight: NDArray, u: NDArray, v: NDArray) -> TestTokens:
-    """Rewrite a dense system's fresh tokens in reduced features: the offset is what its own initial weights say.
-
-    weight, shape (d, D'), tells how far a coordinate moves when a feature moves by 1; u and v are the
-    features' initial values, (2, D', m_k) and (D',).
-    """
-    X, blocks = system.test.H, system.layout.views(system.start)
-    H = X @ weight
-    mean_value = blocks.W_V[0].mean(0) - blocks.W_V[1].mean(0)
-    return TestTokens(H, X @ blocks.W_QK - H @ u, X @ mean_value - H @ v)

@@ -77,6 +77,10 @@ OBSERVABLES: Mapping[str, Observable] = {
         "fraction of pairs whose query noise has the sign of its row's query signal", r"\mathrm{agree}_Q", default=False),
     "logit_11": Observable(_logits, ("sample",), "logit of softmax_11", r"\mathrm{logit}\,s_{i,11}", False, lambda z: z[..., 0, :]),
     "logit_21": Observable(_logits, ("sample",), "logit of softmax_21", r"\mathrm{logit}\,s_{i,21}", False, lambda z: z[..., 1, :]),
+    "query_gradient": Observable(
+        lambda p, c: c.system.query_gradient(c), ("row", "sample"),
+        "derivative of the loss by query noise, c2_i (k_r - ka_ri); descent moves against it",
+        r"\partial L/\partial\langle w_{Q,r}, y_i\xi_i\rangle", default=False),
     "ties": Observable(
         lambda p, c: c.system.ties(p, c), (), "gradient entries below 1e-13 of the sum of their terms' magnitudes", r"\#\mathrm{ties}",
         default=False),

@@ -27,7 +27,7 @@ from ...system import Inexact
 from .data import Data
 from .features import Features
 
-__all__ = ["Groups", "group_columns", "lumping_kind"]
+__all__ = ["Groups", "group_columns", "group_tokens", "lumping_kind"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,27 @@ class Groups:
         move = np.sign(self.coef) if kind == "sign" else self.coef
         return move / self.scale(kind)[self.group]
 
+    @cached_property
+    def compact(self) -> Groups:
+        """The same groups without those that have no column, if that empties most of the identity block, else as they are.
+
+        The block costs no arithmetic as long as it is whole: it goes where most tokens have no private column (images).
+        """
+        used = np.bincount(self.group, minlength=self.features.size) > 0
+        own, n_tokens, mixed = used[: self.features.own], self.features.n_tokens, self.features.mixed
+        if mixed is None or 2 * own.sum() >= len(own):
+            return self
+        columns = np.hstack([np.eye(n_tokens)[:, own], mixed])
+        return Groups(Features(n_tokens, 0, columns), (np.cumsum(used) - 1)[self.group], self.coef)
+
+    def move(self, kind: str, W_QK: NDArray, W_V: NDArray, du: NDArray, dv: NDArray) -> None:
+        """Move weights W_QK (2, U, m_k) and W_V (2, m_v, U) in place as their features moved: by du (2, G, m_k) and dv (G,)."""
+        share = self.displacement(kind)
+        W_QK += share[:, None] * du[:, self.group]
+        shift = share * dv[self.group] / 2
+        W_V[0] += shift
+        W_V[1] -= shift
+
     def project(self, w: NDArray) -> NDArray:
         """Return u = sum_c kappa_c w_c for w of shape (..., U, m): shape (..., G, m)."""
         sums = sparse.csr_array((self.coef, (self.group, np.arange(len(self.coef)))), shape=(self.features.size, len(self.coef)))
@@ -79,12 +100,17 @@ class Groups:
 
 
 def group_columns(data: Data) -> Groups:
-    """Group the columns of the stacked token matrix that are proportional (to 13 digits)."""
-    tokens, n_tokens = data.tokens, data.n + 1
-    group = np.empty(len(data.columns), dtype=np.int64)
-    coef = np.empty(len(data.columns))
+    """Group the columns of mu and the y_i xi_i that are proportional."""
+    return group_tokens(data.tokens)
+
+
+def group_tokens(tokens: sparse.csc_array) -> Groups:
+    """Group the columns of a token matrix (n_tokens, U), none of them 0, that are proportional (to 13 digits)."""
+    n_tokens, count = tokens.shape
+    group = np.empty(count, dtype=np.int64)
+    coef = np.empty(count)
     first = tokens.indptr[:-1]
-    private = data.members == 1
+    private = np.diff(tokens.indptr) == 1
     group[private] = tokens.indices[first[private]]
     coef[private] = tokens.data[first[private]]
     mixed = None

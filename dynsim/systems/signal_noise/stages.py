@@ -6,7 +6,7 @@ a condition on recorded quantities, so a stage that does not occur is reported a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ...tabular import csv_text, latex_text
 from .predictions import EPS, SMALL, loss_bounds
 from .reading import Reading, reading
 
-__all__ = ["Mark", "Stage", "StageTable", "stage_table"]
+__all__ = ["Mark", "Stage", "StageTable", "stage_table", "stages_beside"]
 
 TRACKED = {
     "mean_value_signal": lambda r, t: r["mean_value_signal"][t],
@@ -226,6 +226,43 @@ def stage_table(run: Any) -> StageTable:
     r = reading(run)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # predictions that do not exist are NaN, and said so
         return _table(r)
+
+
+def stages_beside(runs: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return the stage tables of several runs next to each other.
+
+    Parameters
+    ----------
+    runs : mapping of str to Trajectory
+        For example one data set under several rules.
+
+    Returns
+    -------
+    columns : tuple of str
+        "event" and the names of the runs.
+    rows : list of tuple
+        The end of each stage (the first step after it) and each mark, in steps; "> horizon" where it does not happen, "not recorded"
+        where the record does not tell.
+    """
+    tables: dict[str, StageTable | None] = {}
+    for name, run in runs.items():
+        try:
+            tables[name] = stage_table(run)
+        except Inconclusive:
+            tables[name] = None
+    known = next((table for table in tables.values() if table is not None), None)
+    if known is None:
+        return ("event", *runs), []
+    events = [(f"end of Stage {s.number}, {s.name}", lambda table, i=i: table.stages[i].end) for i, s in enumerate(known.stages)]
+    events += [(m.name, lambda table, i=i: table.marks[i].measured) for i, m in enumerate(known.marks)]
+
+    def cell(table: StageTable | None, read: Any) -> Any:
+        if table is None:
+            return "not recorded"
+        step = read(table)
+        return f"> {table.horizon}" if step is None or np.isnan(step) else int(step)
+
+    return ("event", *runs), [(name, *(cell(table, read) for table in tables.values())) for name, read in events]
 
 
 def _table(r: Reading) -> StageTable:

@@ -52,7 +52,9 @@ def test_every_observable_is_what_it_says(seed):
     logit_11, logit_21 = q @ (k[:, None] - ka), (th * (k[:, None] - ka)).sum(0)
     s_11, s_21 = 1 / (1 + np.exp(-logit_11)), 1 / (1 + np.exp(-logit_21))
     margin = (s_11 + s_21) * (v @ mu) + (2 - s_11 - s_21) * (noise @ v)
+    c2 = (noise @ v - v @ mu) * s_21 * (1 - s_21) / (1 + np.exp(margin)) / len(y)
     want = {
+        "query_gradient": c2 * (k[:, None] - ka),
         "mean_value_signal": v @ mu, "mean_value_noise": noise @ v, "query_signal": q, "key_signal": k, "query_noise": th,
         "key_noise": ka, "softmax_11": s_11, "softmax_21": s_21, "train_loss": np.log1p(np.exp(-margin)).mean(),
         "train_error": (margin <= 0).mean(),

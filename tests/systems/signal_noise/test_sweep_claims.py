@@ -15,6 +15,7 @@ from dynsim.scaling import fit_power_law
 from dynsim.sweep import Table
 from dynsim.sweep.table import assemble
 from dynsim.systems import signal_noise
+from dynsim.systems.signal_noise.claims import sweeps
 from dynsim.systems.signal_noise.claims.sweeps import THEOREM, fitted
 from dynsim.systems.signal_noise.predictions import LEVELS
 from dynsim.systems.signal_noise.studies.theorem import star
@@ -56,10 +57,10 @@ def evidence():
 
 def test_all_claims_hold_on_evidence_that_obeys_them_and_none_on_its_control(evidence):
     report = check(evidence)
-    assert {v.id for v in report.verdicts} == set(signal_noise.SWEEP_CLAIMS)
+    assert {v.id for v in report.verdicts} == {claim.id for claim in sweeps.CLAIMS}
     assert {v.id: v.verdict for v in report.verdicts if v.verdict != "holds"} == {}
     controls = check(evidence, control=True)
-    assert {v.id for v in controls.verdicts} == set(signal_noise.SWEEP_CLAIMS)  # every claim has one
+    assert {v.id for v in controls.verdicts} == {claim.id for claim in sweeps.CLAIMS}  # every claim has one
     assert {v.id: v.verdict for v in controls.verdicts if v.verdict != "violated"} == {}
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from ....claims import Assumption, Claim, Inconclusive, Measured, Source
 from ....scaling import PowerLaw, fit_power_law, wilson_interval
-from ....sweep import Table
+from ....sweep import Table, changed
 from ..predictions import EPS, LEVELS
 
-__all__ = ["EXPONENTS", "SWEEP_CLAIMS", "THEOREM", "fitted"]
+__all__ = ["CLAIMS", "EXPONENTS", "THEOREM", "fitted"]
 
 EXPONENTS: Mapping[str, Mapping[str, float]] = {
     "t_attn": {"lr": -1.0, "m_k": -0.5, "sigma_p": -0.5, "s": -0.5, "mu_norm": -0.5, "n": 0.0},
@@ -100,17 +100,6 @@ def _bent(quantity: str, name: str, power: float) -> Callable[[Mapping[str, Any]
         table = evidence["sweep"]
         bent = {**table.columns, quantity: table[quantity] * np.asarray(table[name], dtype=float) ** power}
         return {**evidence, "sweep": Table(bent, table.axes, table.about, table.docs)}
-
-    return control
-
-
-def _changed(entry: str, **changes: Callable[[Table], Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return a negative control: one table of the evidence with columns replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        table = evidence[entry]
-        columns = {**table.columns, **{name: change(table) for name, change in changes.items()}}
-        return {**evidence, entry: Table(columns, table.axes, table.about, table.docs)}
 
     return control
 
@@ -223,40 +212,38 @@ CLAIMS = (
         "t_attn_constant", "T_attn agrees with its closed form, constant included, in the regime (mean over seeds within 3 %)",
         _constant, Source("derived", "docs/derivations/signal_noise.md, section 4"),
         r"T_{attn} = fT_{key} + \sqrt{(fT_{key})^2 + \log 9/(m_k\|\mu\|a\eta^2)}",
-        {"sweep": ("t_attn", "T_attn", "residue", "T_key", "kappa")}, (SIGNGD,), _changed("sweep", t_attn=lambda t: 1.1 * t["t_attn"]),
+        {"sweep": ("t_attn", "T_attn", "residue", "T_key", "kappa")}, (SIGNGD,), changed("sweep", t_attn=lambda t: 1.1 * t["t_attn"]),
     ),
     Claim(
         "t_loss_sandwich", "the time of small loss lies between its two bounds in every run", _sandwich,
         Source("derived", "docs/derivations/signal_noise.md, section 4"), r"T_{lo} \le T \le T_{hi}", 
         {"sweep": ("sandwich_violations", *(f"t_loss_{eps:g}" for eps in LEVELS))},
-        (SIGNGD,), _changed("sweep", sandwich_violations=lambda t: t["sandwich_violations"] + 1.0),
+        (SIGNGD,), changed("sweep", sandwich_violations=lambda t: t["sandwich_violations"] + 1.0),
     ),
     Claim(
         "t_loss_exponent_eps", "T grows as log(1/eps): as its first power, the whole 95 % interval within 0.1", _log_eps,
         Source("paper", RATES), r"T \propto \log(1/\epsilon)", {"sweep": tuple(f"t_loss_{eps:g}" for eps in LEVELS)}, (SIGNGD,),
-        _changed("sweep", **{f"t_loss_{eps:g}": partial(lambda eps, t: t[f"t_loss_{eps:g}"] * np.log(1 / eps), eps) for eps in LEVELS}),
+        changed("sweep", **{f"t_loss_{eps:g}": partial(lambda eps, t: t[f"t_loss_{eps:g}"] * np.log(1 / eps), eps) for eps in LEVELS}),
     ),
     Claim(
         "t_loss_exponents_sharpen", "the worst deviation of T's exponents from the theorem's shrinks as s grows (200, 2,000, 20,000)",
         _exponents_sharpen, Source("derived", "docs/sweeps.md, Theorem 3.2"), r"|\hat\beta - \beta| \downarrow",
         {"sweep": ("t_loss",), "s_2000": ("t_loss",), "s_20000": ("t_loss",)}, (SIGNGD,),
-        lambda evidence: _changed("s_20000", t_loss=lambda t: t["t_loss"] * np.asarray(t["sigma_p"], dtype=float) ** 0.3)(evidence),
+        lambda evidence: changed("s_20000", t_loss=lambda t: t["t_loss"] * np.asarray(t["sigma_p"], dtype=float) ** 0.3)(evidence),
     ),
     Claim(
         "theorem_3_2_probability", "loss, attention and test loss are as the theorem says in at least a share 1 - n^(-1/3) of the seeds, "
         "along s = sqrt(d) / n^2", _everything_holds,
         Source("paper", "Theorem 3.2 (probability); parts judged by the claims of that name, path and seeds chosen here"),
         r"P \ge 1 - n^{-1/3}", {"path": ("n", *THEOREM)}, (SIGNGD,),
-        _changed("path", theorem_3_2_loss=lambda t: np.where(t["seed"] % 2 == 0, "violated", t["theorem_3_2_loss"])),
+        changed("path", theorem_3_2_loss=lambda t: np.where(t["seed"] % 2 == 0, "violated", t["theorem_3_2_loss"])),
     ),
     Claim(
         "theorem_3_2_test_loss_flat", f"the test loss at T (loss {EPS:g}) stays of order 1 along s = sqrt(d) / n^2: its exponent "
         "in d is 0, the whole 95 % interval within 0.05", _test_loss_flat,
         Source("paper", "Theorem 3.2 (test loss Theta(1)); path, range and tolerance chosen here"), r"L_{test}(T) = \Theta(1)",
         {"growing_d": ("d", "test_loss@t_loss")}, (SIGNGD,),
-        _changed("growing_d", **{"test_loss@t_loss": lambda t: t["test_loss@t_loss"] * (t["d"] / 1e8) ** -0.1}),
+        changed("growing_d", **{"test_loss@t_loss": lambda t: t["test_loss@t_loss"] * (t["d"] / 1e8) ** -0.1}),
     ),
 )
-
-SWEEP_CLAIMS = {claim.id: claim for claim in CLAIMS}
-"""Claims about sweeps by name."""
+"""Claims about the sweeps of Theorem 3.2."""

@@ -17,7 +17,8 @@ from ....plotting import COLOURS
 from ....scaling import wilson_interval
 from ....scaling.figures import plot_scaling
 from ....sweep import Table
-from ..claims.sweeps import EXPONENTS, SWEEP_CLAIMS, THEOREM, fitted
+from ..claims import SWEEP_CLAIMS
+from ..claims.sweeps import EXPONENTS, THEOREM, fitted
 from ..predictions import EPS, LEVELS, SMALL
 
 __all__ = ["THEOREM_FIGURES", "asymptotics", "exponents", "plot_eps", "plot_probability", "plot_sharpening", "plot_test_loss_along_d"]

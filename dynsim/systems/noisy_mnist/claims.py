@@ -1,0 +1,299 @@
+"""Claims about noisy MNIST: about one run, and about sweeps over SNR with several rules.
+
+Differences over seeds are paired: of one seed, all rules train on the same images with the same weights, and all SNRs on the same
+images with noise of the same direction. A claim that a mean difference is above 0 is decided by the one-sided p-value of the paired t
+test, at 0.025: the claim holds exactly where the 95 % t-interval of the difference lies above 0, and is inconclusive where that contains 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...claims import Assumption, Claim, Inconclusive, Measured, Source
+from ...scaling import mean_interval
+from ...sweep import Table, changed
+from .data import CONSTRUCTIONS
+from .measures import LEVELS, TRAINED, column
+
+__all__ = ["CLAIMS", "CLEAN", "NOISY", "RULES", "SWEEP_CLAIMS", "curves", "rises"]
+
+NOISY = 0.2
+"""SNR at which rules are compared: noise of five times the image's norm."""
+CLEAN = 2.0
+"""SNR at which rules should agree: noise of half the image's norm."""
+AGREE = 0.06
+"""Test losses closer than this agree."""
+RULES = ("signgd", "adam", "gd")
+"""Rules that are compared, by name."""
+NAMES = {"signgd": "SignGD", "adam": "Adam", "gd": "GD"}
+LEVEL = 0.025
+"""One-sided level of a test: that of a 95 % interval."""
+
+PAGE = "docs/noisy_mnist.md"
+
+Control = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+# -- one run ------------------------------------------------------------------------------------------------------------
+
+
+def _trained_row(evidence: Any, name: str) -> int:
+    """Return the row of a quantity recorded first after the training loss has reached its level."""
+    run = evidence["run"]
+    reached = np.flatnonzero(run["train_loss"] <= TRAINED)
+    if not len(reached):
+        raise Inconclusive(f"the training loss stays above {TRAINED:g} within the horizon of {run.at[-1]} steps")
+    row = int(np.searchsorted(run.steps(name), run.steps("train_loss")[reached[0]]))
+    if row == len(run.steps(name)):
+        raise Inconclusive(f"{name} was not recorded once the training loss had reached {TRAINED:g}")
+    return row
+
+
+def _trained(evidence: Any) -> Measured:
+    loss = evidence["run"]["train_loss"]
+    if loss.min() > TRAINED and loss[-1] < loss[0]:
+        raise Inconclusive(f"the training loss is still falling at the end, {loss[-1]:.3g}: raise steps")
+    return Measured(float(loss.min()), TRAINED, float(loss.min()), TRAINED, f"{len(loss)} recorded steps")
+
+
+def _attention_on_noise(evidence: Any) -> Measured:
+    run = evidence["run"]
+    row = _trained_row(evidence, "attention")
+    of_image, of_noise = run["attention"][row, :, :, 0].mean(axis=0)
+    where = f"step {run.steps('attention')[row]}, attention on the image, mean over training samples: {of_image:.3f}, {of_noise:.3f}"
+    return Measured(float(max(of_image, of_noise)), 0.5, float(max(of_image, of_noise)), 0.5, where)
+
+
+def _is(name: str, evidence: Any) -> bool:
+    return evidence["run"].provenance["optimizer"]["rule"] == name
+
+
+def _noisy_tokens(evidence: Any) -> bool:
+    setting = evidence["run"].provenance["setting"]
+    return setting["construction"] == "token" and setting["snr"] <= NOISY
+
+
+def _broken(name: str, change: Callable[[NDArray], NDArray]) -> Control:
+    """Return a negative control: the run with one quantity replaced by a wrong one."""
+
+    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+        run = evidence["run"]
+        return {**evidence, "run": replace(run, arrays={**run.arrays, name: change(run[name])})}
+
+    return control
+
+
+CLAIMS = {
+    claim.id: claim
+    for claim in (
+        Claim(
+            "mnist_trained", f"the training loss reaches {TRAINED:g}", _trained, Source("derived", PAGE), r"\min_t L(t) \le 0.01",
+            {"run": ("train_loss",)}, control=_broken("train_loss", lambda loss: np.full_like(loss, loss[0])),
+        ),
+        Claim(
+            "mnist_attention_on_noise",
+            f"when the training loss is {TRAINED:g}, image and noise token both attend to the noise by more than half, mean over samples",
+            _attention_on_noise, Source("derived", f"{PAGE}, after Theorem 3.2 (softmax outputs on the signal o(1))"),
+            r"\bar p_{11}, \bar p_{21} < 1/2", {"run": ("train_loss", "attention")},
+            (Assumption("SignGD", partial(_is, "signgd")), Assumption(f"construction 'token', SNR at most {NOISY:g}", _noisy_tokens)),
+            _broken("attention", lambda p: 1.0 - p),
+        ),
+    )
+}
+"""Claims about one run by name."""
+
+
+# -- sweeps -------------------------------------------------------------------------------------------------------------
+
+
+def curves(table: Table, rule: str, quantity: str) -> tuple[NDArray, NDArray]:
+    """Return a measured number of one rule against SNR, seed by seed.
+
+    Parameters
+    ----------
+    table : Table
+        With variables "snr" and "optimizer".
+    rule : str
+        Name of a rule; its options in the table do not matter.
+    quantity : str
+        Column.
+
+    Returns
+    -------
+    snr : ndarray, shape (K,)
+        Ascending.
+    values : ndarray, shape (S, K)
+        A row a seed, in ascending order of seeds; NaN where a run failed or did not come that far.
+
+    Raises
+    ------
+    Inconclusive
+        If the table does not have this rule exactly once, or lacks cells.
+    """
+    texts = [text for text in np.unique(table["optimizer"]) if text.partition(":")[0] == rule]
+    if len(texts) != 1:
+        raise Inconclusive(f"the sweep has {', '.join(texts)} for {rule}: it must have one" if texts else f"the sweep has no {rule}")
+    rows = table.where(optimizer=texts[0])
+    snr, seeds = np.unique(rows["snr"]), np.unique(table["seed"])
+    if rows.cells != len(snr) * len(seeds):
+        total = len(snr) * len(seeds)
+        raise Inconclusive(f"the sweep has {rows.cells} runs of {rule}, not {total}: it varies more than SNR and rule, or is not complete")
+    values = np.empty((len(seeds), len(snr)))
+    values[np.searchsorted(seeds, rows["seed"]), np.searchsorted(snr, rows["snr"])] = rows[quantity]
+    return snr, values
+
+
+def _at(table: Table, rule: str, quantity: str, where: float) -> NDArray:
+    """Return the numbers of one rule at one SNR, shape (S,)."""
+    snr, values = curves(table, rule, quantity)
+    if where not in snr:
+        raise Inconclusive(f"the sweep has no SNR {where:g}: it has {', '.join(f'{x:g}' for x in snr)}")
+    return _known(values[:, snr == where], rule, f"SNR {where:g}")[:, 0]
+
+
+def _known(values: NDArray, rule: str, where: str) -> NDArray:
+    lost = int((~np.isfinite(values)).sum())
+    if lost:
+        raise Inconclusive(f"{lost} of {values.size} runs of {rule} at {where} failed or did not reach the training loss: raise steps")
+    if len(values) < 2:
+        raise Inconclusive("one seed gives no interval: run several")
+    return values
+
+
+def _chance(differences: NDArray) -> float:
+    """Return the one-sided p-value of the paired t test against mean difference <= 0, for S >= 2 differences."""
+    from scipy import stats  # here: importing it takes some 0.6 s, which every start of the command line would pay
+
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    if error == 0.0:
+        return 0.0 if differences[0] > 0 else 1.0
+    return float(stats.t.sf(differences.mean() / error, len(differences) - 1))
+
+
+def _interval(differences: NDArray) -> str:
+    low, high = mean_interval(differences)
+    return f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+LOSS = column("test_loss", TRAINED)
+
+
+def _above_gd(entry: str, rule: str, evidence: Any) -> Measured:
+    difference = _at(evidence[entry], rule, LOSS, NOISY) - _at(evidence[entry], "gd", LOSS, NOISY)
+    where = f"SNR {NOISY:g}, {len(difference)} seeds, mean difference {_interval(difference)}"
+    if _chance(difference) > LEVEL and _chance(-difference) > LEVEL:
+        raise Inconclusive(f"{where}: the 95 % interval contains 0")
+    return Measured(float(difference.mean()), 0.0, _chance(difference), LEVEL, f"{where}; deviation and tolerance are p-values")
+
+
+def _agreement(entry: str, evidence: Any) -> Measured:
+    losses = {rule: _at(evidence[entry], rule, LOSS, CLEAN) for rule in RULES}
+    found = []
+    for i, one in enumerate(RULES):
+        for other in RULES[i + 1 :]:
+            difference = losses[one] - losses[other]
+            found.append((float(np.abs(mean_interval(difference)).max()), float(difference.mean()), one, other, _interval(difference)))
+    reach, mean, one, other, text = max(found)
+    where = f"SNR {CLEAN:g}, {NAMES[one]} - {NAMES[other]}, the pair furthest apart: {text}, {len(losses[one])} seeds"
+    return Measured(mean, 0.0, reach, AGREE, where)
+
+
+def rises(snr: NDArray, values: NDArray) -> list[tuple[float, float, NDArray]]:
+    """Return for each pair of neighbouring SNRs the lower, the higher, and how much the number rises from one to the other.
+
+    Parameters
+    ----------
+    snr, values : ndarray, shapes (K,) and (S, K)
+        What `curves` returns.
+
+    Returns
+    -------
+    list of (float, float, ndarray of shape (S,))
+    """
+    return [(float(a), float(b), rise) for a, b, rise in zip(snr[:-1], snr[1:], np.diff(values, axis=1).T, strict=True)]
+
+
+def _monotone(entry: str, rule: str, levels: Sequence[float], evidence: Any) -> Measured:
+    found = []
+    for level in levels:
+        snr, values = curves(evidence[entry], rule, column("test_loss", level))
+        if len(snr) < 2:
+            raise Inconclusive("the sweep has one SNR: give several")
+        for low, high, rise in rises(snr, _known(values, rule, f"training loss {level:g}")):
+            found.append((_chance(rise), level, low, high, rise))
+    tests = len(found)
+    chance, level, low, high, rise = min(found, key=lambda pair: pair[0])
+    falls = sum(_chance(-pair[4]) <= LEVEL for pair in found)
+    where = (
+        f"the likeliest rise, from SNR {low:g} to {high:g} at training loss {level:g}: {_interval(rise)}, {len(rise)} seeds; "
+        f"{falls} of {tests} neighbours fall beyond doubt; deviation and tolerance are confidences"
+    )
+    return Measured(float(rise.mean()), 0.0, 1.0 - chance, 1.0 - LEVEL / tests, where)
+
+
+def _control(entry: str, levels: Sequence[float], change: Callable[[Table, NDArray], NDArray]) -> Control:
+    """Return a negative control: the test losses of one table replaced by wrong ones."""
+    names = [column("test_loss", level) for level in levels]
+    return changed(entry, **{name: partial(lambda name, table: change(table, table[name]), name) for name in names})
+
+
+def _gd_plus(more: float, table: Table, loss: NDArray) -> NDArray:
+    """Return the test loss with that of GD raised."""
+    return loss + more * np.char.startswith(table["optimizer"].astype(str), "gd")
+
+
+def _rising(table: Table, loss: NDArray) -> NDArray:
+    """Return a test loss that rises from each SNR to the next."""
+    return loss + np.searchsorted(np.unique(table["snr"]), table["snr"])
+
+
+def _about(entry: str) -> str:
+    return f"construction '{entry}'"
+
+
+AFTER = f"{PAGE}, after Fig. 2d (test loss on noisy MNIST against noise level for the three rules)"
+
+SWEEP_CLAIMS = {
+    claim.id: claim
+    for entry in CONSTRUCTIONS
+    for claim in (
+        *(
+            Claim(
+                f"mnist_{entry}_{rule}_above_gd",
+                f"{_about(entry)}: at SNR {NOISY:g} the test loss of {NAMES[rule]} is above that of GD: 95 % interval, paired over seeds",
+                partial(_above_gd, entry, rule), Source("derived", AFTER), rf"L_{{test}}^{{{NAMES[rule]}}} > L_{{test}}^{{GD}}",
+                {entry: ("snr", "optimizer", LOSS)}, control=_control(entry, (TRAINED,), partial(_gd_plus, 1.0)),
+            )
+            for rule in ("signgd", "adam")
+        ),
+        Claim(
+            f"mnist_{entry}_agreement",
+            f"{_about(entry)}: at SNR {CLEAN:g} the test losses of SignGD, Adam and GD agree: 95 % intervals of their differences "
+            f"within {AGREE:g}",
+            partial(_agreement, entry), Source("derived", PAGE), rf"|\Delta L_{{test}}| \le {AGREE:g}",
+            {entry: ("snr", "optimizer", LOSS)}, control=_control(entry, (TRAINED,), partial(_gd_plus, 2 * AGREE)),
+        ),
+        *(
+            Claim(
+                f"mnist_{entry}_{rule}_monotone{suffix}",
+                f"{_about(entry)}: the test loss of {NAMES[rule]} {when} nowhere rises with the SNR: no rise between neighbours is beyond "
+                "doubt (one-sided 2.5 % level, shared among them)",
+                partial(_monotone, entry, rule, levels), Source("derived", PAGE), r"\partial L_{test} / \partial\,\mathrm{SNR} \le 0",
+                {entry: ("snr", "optimizer", *(column("test_loss", level) for level in levels))},
+                control=_control(entry, levels, _rising),
+            )
+            for rule in RULES
+            for suffix, when, levels in (
+                ("", f"at training loss {TRAINED:g}", (TRAINED,)),
+                ("_stopped", f"stopped early, at training loss {', '.join(f'{level:g}' for level in LEVELS[:-1])},", LEVELS[:-1]),
+            )
+        ),
+    )
+}
+"""Claims about sweeps by name; the evidence is one table a construction, by its name."""
