@@ -14,7 +14,7 @@ A clean image is the image minus the mean training image, scaled to norm 1. The 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...naming import unknown_name
+from ...settings import build_setting, check_number, check_whole, replaced
 from ..signal_noise.data import streams
 
 __all__ = ["BORDER", "CONSTRUCTIONS", "PIXELS", "SIDE", "Samples", "Setting", "draw_samples", "mnist"]
@@ -91,21 +92,12 @@ class Setting:
     sigma_0: float = 3e-3
 
     def __post_init__(self) -> None:
-        ranges = {"positive": (0, 9), "negative": (0, 9), "n": (2, MOST), "s": (1, PIXELS), "m_k": (1, None), "m_v": (1, None)}
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or value < low or (high is not None and value > high):
-                raise ValueError(f"{name}={value!r} must be an integer {f'>= {low}' if high is None else f'in [{low}, {high}]'}")
-            object.__setattr__(self, name, int(value))
-        for name, open_end in (("snr", True), ("sigma_0", False)):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-            if not number or not np.isfinite(value) or value < 0 or (open_end and value == 0):
-                raise ValueError(f"{name}={value!r} must be a finite number {'> 0' if open_end else '>= 0'}")
-            object.__setattr__(self, name, float(value))
+        for name in ("positive", "negative"):
+            check_whole(self, name, 0, 9)
+        for name, low, high in (("n", 2, MOST), ("s", 1, PIXELS), ("m_k", 1, None), ("m_v", 1, None)):
+            check_whole(self, name, low, high)
+        check_number(self, "snr", positive=True)
+        check_number(self, "sigma_0", positive=False)
         if self.construction not in CONSTRUCTIONS:
             raise ValueError(unknown_name("construction", str(self.construction), CONSTRUCTIONS))
         if self.positive == self.negative:
@@ -115,7 +107,7 @@ class Setting:
 
     def replace(self, **changes: Any) -> Setting:
         """Return a copy with some fields changed; unknown names are refused with the nearest valid one."""
-        return Setting.from_dict({**self.to_dict(), **changes})
+        return replaced(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
@@ -124,11 +116,7 @@ class Setting:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Setting:
         """Build a setting from a mapping; unknown keys are errors naming the nearest valid key."""
-        valid = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in valid:
-                raise ValueError(unknown_name("setting field", key, valid))
-        return cls(**values)
+        return build_setting(cls, values)
 
 
 @dataclass(frozen=True, eq=False)

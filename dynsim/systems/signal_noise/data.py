@@ -9,7 +9,7 @@ support are stored, so d can be 1e12.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...naming import unknown_name
+from ...settings import build_setting, check_number, check_whole, replaced
 
 __all__ = ["Data", "Setting", "as_array", "data_from_arrays", "draw_data", "draw_fresh", "streams"]
 
@@ -63,18 +63,9 @@ class Setting:
 
     def __post_init__(self) -> None:
         for name, low in (("n", 1), ("d", 2), ("s", 1), ("m_k", 1), ("m_v", 1)):
-            value = getattr(self, name)
-            if isinstance(value, float) and value.is_integer():  # 1e8 is a natural way to write d
-                object.__setattr__(self, name, value := int(value))
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-                raise ValueError(f"{name}={value!r} must be an integer >= {low}")
-            object.__setattr__(self, name, int(value))
-        for name, open_end in (("sigma_p", True), ("mu_norm", True), ("sigma_0", False)):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-            if not number or not np.isfinite(value) or value < 0 or (open_end and value == 0):
-                raise ValueError(f"{name}={value!r} must be a finite number {'> 0' if open_end else '>= 0'}")
-            object.__setattr__(self, name, float(value))
+            check_whole(self, name, low)
+        for name in ("sigma_p", "mu_norm", "sigma_0"):
+            check_number(self, name, positive=name != "sigma_0")
         if not isinstance(self.disjoint, (bool, np.bool_)):
             raise ValueError(f"disjoint={self.disjoint!r} must be True or False")
         object.__setattr__(self, "disjoint", bool(self.disjoint))
@@ -90,7 +81,7 @@ class Setting:
 
     def replace(self, **changes: Any) -> Setting:
         """Return a copy with some fields changed; unknown names are refused with the nearest valid one."""
-        return Setting.from_dict({**self.to_dict(), **changes})
+        return replaced(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dict."""
@@ -99,11 +90,7 @@ class Setting:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Setting:
         """Build a setting from a mapping; unknown keys are errors naming the nearest valid key."""
-        valid = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in valid:
-                raise ValueError(unknown_name("setting field", key, valid))
-        return cls(**values)
+        return build_setting(cls, values)
 
 
 @dataclass(frozen=True, eq=False)
