@@ -48,3 +48,18 @@ def test_rules_side_by_side_bend_and_generalise():
     table, report = example("rules_side_by_side").compute(seeds=1)
     assert report["adam_loss_bends"].verdict == report["signgd_loss_straight"].verdict == "holds"
     assert table.where(optimizer="gd")["test_error@900"][0] < 0.3 * table.where(optimizer="signgd")["test_error@900"][0]
+
+
+def test_adam_that_forgets_lets_query_noise_turn():
+    star, shares = example("adam_that_forgets").compute(beta2=(0.5, 0.999), seeds=1)
+    assert 0.5 < star < 0.999 and shares[0.5] > 0.9 and shares[0.999] < 0.05
+
+
+def test_attention_leaves_the_signal_among_three_tokens():
+    found = example("three_tokens").compute(steps=600)
+    assert found["at first"] > 0.3 and found["at last"] < 0.05 and found["training loss"] < 0.1 and found["test error"] > 0.3
+
+
+def test_digits_in_noise_are_learnt_by_gradient_descent():
+    losses = example("noisy_digits").compute(snr=(0.2,), seeds=1)
+    assert losses[0.2, "gd"] < losses[0.2, "signgd"] - 0.1 and losses[0.2, "gd"] < losses[0.2, "adam"] - 0.1
