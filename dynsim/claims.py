@@ -35,18 +35,18 @@ class Source:
 
     Parameters
     ----------
-    kind : {"paper", "derived"}
+    kind : {"paper", "derived", "ours"}
         "paper": a statement of the paper, in the wording of its title or caption; how it is checked is
-        dynsim's reading. "derived": derived in dynsim's documentation.
+        dynsim's reading. "derived": derived in dynsim's documentation. "ours": stated here and checked, but not derived.
     where : str
         Lemma, theorem or equation number, or the section of the documentation.
     """
 
-    kind: Literal["paper", "derived"]
+    kind: Literal["paper", "derived", "ours"]
     where: str
 
     def __str__(self) -> str:
-        return f"{'paper' if self.kind == 'paper' else 'derived here'}: {self.where}"
+        return f"{'derived here' if self.kind == 'derived' else self.kind}: {self.where}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Claim:
     id: str
     statement: str
     measure: Callable[[Evidence], Measured]
-    source: Source = Source("derived", "user's own")
+    source: Source = Source("ours", "the user's own")
     latex: str = ""
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     assumes: Sequence[Assumption] = ()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .optimizers import OPTIMIZERS, as_optimizer, describe, from_description, from_text
+from .optimizers import OPTIMIZERS, SIGN_LIKE, as_optimizer, describe, from_description, from_text
 from .progress import Progress
 from .recording import recorded_steps
 from .registry import system_module
@@ -88,10 +88,18 @@ class Experiment:
     def rule(self, text: str) -> Any:
         """Return the rule that a text describes, at this experiment's rate for it unless the text says otherwise.
 
+        Its rate is that of the experiment's own rule if it is of the same name; else the one in `rates`; else, of SignGD and Adam, whose
+        steps are as long as their rates, the other's.
+
         Parameters
         ----------
         text : str
             As `dynsim.optimizers.from_text` takes it.
+
+        Raises
+        ------
+        ValueError
+            If there is no rate for it.
 
         Examples
         --------
@@ -100,7 +108,14 @@ class Experiment:
         >>> experiment.rule("adam:0.9"), experiment.rule("gd")
         (Adam(lr=5e-05, beta1=0.9, beta2=0.999, eps=1e-08), GradientDescent(lr=0.1, momentum=0.0))
         """
-        return from_text(text, lambda name: self.rates.get(name, self.optimizer.lr))
+        return from_text(text, self._rate)
+
+    def _rate(self, name: str) -> Any:
+        known = {**self.rates, describe(self.optimizer)["rule"]: self.optimizer.lr}
+        for other in (name, *(SIGN_LIKE if name in SIGN_LIKE else ())):
+            if other in known:
+                return known[other]
+        raise ValueError(f"{name} has no learning rate here: give one, as in {name}:lr=0.1 (known are those of {', '.join(known)})")
 
     def replace(self, **changes: Any) -> Experiment:
         """Return a copy with some fields changed."""

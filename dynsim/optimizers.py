@@ -14,7 +14,7 @@ from .naming import unknown_name
 
 __all__ = [
     "Adam", "GradientDescent", "Kind", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe", "from_description", "from_text",
-    "rule_names",
+    "rule_names", "SIGN_LIKE",
 ]
 
 Rate = float | NDArray | Callable[[int], Any]
@@ -330,8 +330,12 @@ def from_description(description: Mapping[str, Any]) -> Any:
     return OPTIMIZERS[name](**fields)
 
 
+SIGN_LIKE = ("signgd", "adam")
+"""Rules whose step is about as long as their rate, whatever the size of the gradient: one's rate is a sensible one for the other."""
+
+
 def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
-    """Return the rule that a text describes: its name, then hyper-parameters by name or in order, as in Python.
+    """Return the rule that a text describes: its name, then hyper-parameters in order, lr left out, or by name.
 
     Parameters
     ----------
@@ -343,24 +347,31 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
     Raises
     ------
     ValueError
-        For an unknown rule or hyper-parameter, naming the nearest valid one, or a value out of range.
+        For an unknown rule or hyper-parameter, naming the nearest valid one, a number without a name after one with a name, or a
+        value out of range.
 
     Examples
     --------
     >>> from_text("adam:0.5,eps=0", lr=1e-3)
     Adam(lr=0.001, beta1=0.5, beta2=0.999, eps=0.0)
     """
-    name, _, rest = (part.strip() for part in text.partition(":"))
+    name, colon, rest = (part.strip() for part in text.partition(":"))
     if name not in OPTIMIZERS:
         raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
     valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
     chosen: dict[str, float] = {}
-    for position, part in enumerate(filter(None, rest.split(",")), start=1):  # in order, after lr
+    named = False
+    for position, part in enumerate(rest.split(",") if colon else (), start=1):  # in order, after lr
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
+            if not key:
+                raise ValueError(f"optimizer {text!r} has nothing between two commas or at its end; {name} takes {', '.join(valid)}")
+            if named:
+                raise ValueError(f"optimizer {text!r}: numbers without a name come first, as in adam:0.9,eps=0")
             if position >= len(valid):
                 raise ValueError(f"optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
             key, value = valid[position], key
+        named = named or bool(equals)
         if key not in valid:
             raise ValueError(unknown_name(f"{name} field", key, valid))
         if key in chosen:
@@ -376,15 +387,35 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
 
 
 def rule_names(text: str) -> list[str]:
-    """Split a list of rules at its commas, of which those inside a rule are followed by no rule's name.
+    """Split a list of rules at its commas, but for those before a number or a ``name=value``, which belong to the rule before.
 
+    Raises
+    ------
+    ValueError
+        For a hyper-parameter after a rule that has no colon.
+
+    Examples
+    --------
     >>> rule_names("signgd,adam:0.9,eps=0,gd")
     ['signgd', 'adam:0.9,eps=0', 'gd']
     """
     found: list[str] = []
     for part in (part.strip() for part in text.split(",")):
-        if found and part.partition(":")[0].strip() not in OPTIMIZERS and ":" in found[-1]:
+        if found and _is_hyper_parameter(part):
+            if ":" not in found[-1]:
+                raise ValueError(f"{part!r} after {found[-1]!r} is no rule: hyper-parameters follow a colon, as in {found[-1]}:{part}")
             found[-1] += f",{part}"
         elif part:
             found.append(part)
     return found
+
+
+def _is_hyper_parameter(part: str) -> bool:
+    """Tell a number or ``name=value`` from a rule."""
+    if "=" in part.partition(":")[0]:
+        return True
+    try:
+        float(part)
+    except ValueError:
+        return False
+    return True

@@ -52,15 +52,19 @@ class Study:
         Evidence entry to the sweep that it is.
     shown : mapping of str to Experiment
         Name to a single run, recorded in full, that figures and stage tables show.
+    about : mapping
+        What else should be kept with it, JSON-ready: how rates were chosen, for example.
     """
 
     title: str
     plans: Mapping[str, Plan] = field(default_factory=dict)
     shown: Mapping[str, Experiment] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
         self, *, out: str | os.PathLike | None = None, seeds: int | None = None, executor: Executor | None = None,
         workers: int | None = None, retry: bool = False, progress: Callable[[str], Any] | bool | None = None,
+        done: Mapping[str, Table] | None = None,
     ) -> dict[str, Table]:
         """Make all sweeps, one after the other.
 
@@ -74,6 +78,8 @@ class Study:
             See `sweep`.
         progress : bool or callable, optional
             True draws a meter a sweep on stderr; a callable maps the name of a sweep to what `sweep` takes.
+        done : mapping of str to Table, optional
+            Sweeps that were made already.
 
         Returns
         -------
@@ -81,6 +87,9 @@ class Study:
         """
         tables = {}
         for name, plan in self.plans.items():
+            if done is not None and name in done:
+                tables[name] = done[name]
+                continue
             meter = progress(name) if callable(progress) else Meter(f"{name}: cells") if progress else None
             tables[name] = plan.run(
                 seeds=seeds, out=None if out is None else Path(out) / name, executor=executor, workers=workers, retry=retry, progress=meter

@@ -92,8 +92,8 @@ def test_report_as_latex(report):
     lines = report.to_latex("All claims.", "tab:claims").splitlines()
     assert lines[2:4] == [r"\caption{All claims.}", r"\label{tab:claims}"] and lines[4].startswith(r"\begin{tabular}{llrrrrl}")
     assert lines[6] == r"verdict & claim & measured & predicted & tolerance & margin & whose \\"
-    assert lines[8] == r"violated & bad & 3 & 2 & 1 & $-1$ & derived here: user's own \\"
-    assert lines[9] == r"inconclusive & open & -- & -- & -- & -- & derived here: user's own \\"
+    assert lines[8] == r"violated & bad & 3 & 2 & 1 & $-1$ & ours: the user's own \\"
+    assert lines[9] == r"inconclusive & open & -- & -- & -- & -- & ours: the user's own \\"
     assert len(lines) == 8 + len(report.verdicts) + 3
     assert Report(()).to_latex().count("\n") == 6 and Report(()).to_csv().count("\n") == 1
 

@@ -25,9 +25,9 @@ def setting_options(parser: argparse.ArgumentParser, *, rule: bool = True) -> No
     if rule:
         parser.add_argument(
             "--optimizer", metavar="RULE",
-            help=f"{', '.join(OPTIMIZERS)}; hyper-parameters by name or in order, as in Python: adam:beta1=0.9,eps=0 or adam:0.9",
+            help=f"{', '.join(OPTIMIZERS)}; hyper-parameters in order, lr left out, or by name: adam:0.9 or adam:beta1=0.9,eps=0",
         )
-    parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's for that rule)")
+        parser.add_argument("--lr", type=_number, help="learning rate (default: the experiment's for that rule)")
 
 
 def experiment_options(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +116,7 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
         changed = changed.replace(setting=start.setting.replace(**fields))
     if getattr(args, "optimizer", None) is not None:
         changed = changed.replace(optimizer=_rule(start, args.optimizer, args.lr))
-    elif args.lr is not None:
+    elif getattr(args, "lr", None) is not None:
         changed = changed.replace(optimizer=dataclasses.replace(start.optimizer, lr=args.lr))
     for name in ("steps", "seed", "every", "closely"):
         if getattr(args, name, None) is not None:

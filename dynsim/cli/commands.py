@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         return BAD_INPUT
-    except (ValueError, MemoryError) as error:
+    except (ValueError, MemoryError, ImportError) as error:  # the last: an extra that is not installed
         complain(error)
         return BAD_INPUT
 
@@ -250,6 +250,9 @@ def _check(args: argparse.Namespace) -> int:
         if not saved.exists():
             if (saved.parent / "sweep.json").exists():
                 raise ValueError(f"{args.target} is the folder of a sweep: dynsim scaling {args.target} judges its claims")
+            if (saved.parent / "study.json").exists():
+                raise ValueError(f"{args.target} is the folder of a study: its verdicts are in report.csv; the command that made it judges "
+                                 "it again without running anything twice")
             raise ValueError(f"{args.target} holds no trajectory.npz: give a run folder that dynsim run --out wrote")
     elif saved is None or not saved.is_file():
         if args.target is not None and args.target not in SYSTEMS:

@@ -11,7 +11,7 @@ from ..sweep import SweepError, SweepInterrupted
 from .arguments import chosen_experiment, setting_options, whole
 from .console import Out, meter_for
 from .study import make_study, study_folder, study_options
-from .sweeping import Command, axis_values, chosen_executor, chosen_seeds, table_text, told
+from .sweeping import Command, axis_values, chosen_executor, chosen_seeds, told
 
 __all__ = ["compare_command", "grid_options", "grid_study", "is_grid"]
 
@@ -37,25 +37,28 @@ def _compare(args: argparse.Namespace) -> int:
     experiment, title = chosen_experiment(args, args.system)
     module = system_module(experiment.system)
     if not hasattr(module, "comparison"):
-        raise ValueError(f"{experiment.system} has no comparison of rules")
+        raise ValueError(f"{experiment.system} has no comparison of rules; " + (
+            f"dynsim run {experiment.system} --snr ... --optimizers ... compares them" if hasattr(module, "snr_study") else
+            "dynsim sweep --over optimizer=... runs several"))
     rules = module.RULES if args.optimizers is None else rule_names(args.optimizers)
-    study, folder = module.comparison(experiment, rules), study_folder(args)
-    say = Out(args.json or args.quiet)
+    say, done = Out(args.json or args.quiet), {}
+    study = module.comparison(experiment, rules)  # before anything is written: bad rules are told at once
+    search = None if args.fair is None else module.rate_search(experiment, rules, **({} if args.fair is True else {"target": args.fair}))
+    folder = study_folder("comparison", args)
     say(f"{experiment.system}, {title}: {experiment.origin}")
-    if args.fair is not None:
-        target = {} if args.fair is True else {"target": args.fair}
-        plan = module.rate_search(experiment, rules, **target)
+    if search is not None:
         try:
-            table = plan.run(
+            done["rates"] = search.run(
                 seeds=chosen_seeds(args.seeds), out=None if folder is None else folder.path / "sweeps" / "rates",
                 executor=chosen_executor(args), workers=args.workers, retry=args.retry, progress=meter_for("rates: cells", args),
             )
         except (SweepInterrupted, SweepError) as stopped:
             return told(stopped)
-        say(f"{plan.doc}\n{table_text(table)}")
-        study = module.fair_comparison(experiment, rules, table)
+        study = module.fair_comparison(experiment, rules, search, done["rates"])
+        edges = study.about["at_the_end_of_the_range"]
+        say(f"the best rate is at the end of the range searched: {', '.join(edges)}" if edges else None)
     say("learning rates: " + ", ".join(f"{label} {e.optimizer.lr:g}" for label, e in study.shown.items()))
-    return make_study("comparison", study, args, folder)
+    return make_study("comparison", study, args, folder, done)
 
 
 # -- dynsim run over a grid ---------------------------------------------------------------------------------------------------------
@@ -93,6 +96,11 @@ def grid_study(args: argparse.Namespace) -> int:
         chosen["snr"] = axis_values("snr", f"--snr {args.snr}", args.snr)
     if args.optimizers is not None:
         chosen["optimizers"] = rule_names(args.optimizers)
-    study, folder = module.snr_study(experiment, **chosen), study_folder(args)
+    if args.steps is not None:
+        chosen["steps"] = args.steps
+    if args.preset or args.config or any(text.partition("=")[0].strip() == "construction" for text in args.fields):
+        chosen["constructions"] = [experiment.setting.construction]  # asked for by name; else every one
+    study = module.snr_study(experiment, **chosen)
+    folder = study_folder("snr", args)
     Out(args.json or args.quiet)(f"{experiment.system}, {title}: {experiment.origin}; {experiment.note}")
     return make_study("snr", study, args, folder)

@@ -37,6 +37,8 @@ def _phase(args: argparse.Namespace) -> int:
     if args.source not in SYSTEMS:
         return _of_sweep(args)
     diagrams: Mapping[str, Any] = getattr(system_module(args.source), "DIAGRAMS", {})
+    if not diagrams:
+        raise ValueError(f"{args.source} has no built-in diagram; give the folder of a sweep: dynsim phase DIR --x NAME --y NAME")
     if args.diagram is None:
         raise ValueError(f"name a diagram: {', '.join(diagrams)} (dynsim list diagrams tells what they show)")
     if args.diagram not in diagrams:
@@ -48,7 +50,7 @@ def _phase(args: argparse.Namespace) -> int:
     folder = None
     if args.out is not None:
         planned = [f"{args.diagram}.{kind}" for kind in ("json", "png", "svg")]
-        folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweep"), planned=planned)
+        folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweep"), replaceable=False, planned=planned)
         folder.claim()
     say("\n".join(wrap(chosen.doc, width())))
     try:

@@ -41,6 +41,8 @@ class RunFolder:
     overwrite : bool
         Replace the run that the folder holds. Nothing of the old run is removed before the first file of the
         new one is in place.
+    replaceable : bool
+        Whether the command has an option to overwrite: a refusal names it.
     planned : iterable of str
         Files that will be written, relative to the folder: a file of the user's in their place is a refusal now
         and not when the work is done.
@@ -51,8 +53,9 @@ class RunFolder:
         Naming the folder and the way out.
     """
 
-    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, planned: Iterable[str] = ()) -> None:
+    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, replaceable: bool = True, planned: Iterable[str] = ()) -> None:
         self.path = Path(path).expanduser()
+        self._replaceable = replaceable
         self.files: list[str] = []
         self._old = self._claimed(overwrite)
         for name in planned:
@@ -78,9 +81,8 @@ class RunFolder:
             )
         files = read_manifest(self.path)
         if not overwrite:
-            raise FolderError(
-                f"{self.path} already holds a run: pass --overwrite to replace it (only files that dynsim wrote), or choose another folder"
-            )
+            way = "pass --overwrite to replace it (only files that dynsim wrote), or " if self._replaceable else ""
+            raise FolderError(f"{self.path} already holds a run: {way}choose another folder")
         return set(files)
 
     def _refuse_foreign(self, name: str) -> None:

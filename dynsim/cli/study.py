@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..check import check
@@ -23,7 +24,7 @@ from ..sweep import SweepError, SweepInterrupted, Table
 from ..tabular import csv_text, latex_text
 from ..trajectory import Trajectory
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, VIOLATED, Failures, Out, meter_for, print_json, width
-from .runfolder import RunFolder, goes_on
+from .runfolder import FolderError, RunFolder, goes_on
 from .scaling import laws_of
 from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, run_options, table_text, told
@@ -61,19 +62,32 @@ def _study(name: str | None, args: argparse.Namespace) -> int:
     name = args.name if name is None else name
     if name not in studies:
         raise ValueError(unknown_name("study", name, studies))
-    return make_study(name, studies[name], args, study_folder(args))
+    return make_study(name, studies[name], args, study_folder(name, args))
 
 
-def study_folder(args: argparse.Namespace) -> RunFolder | None:
-    """Return the folder of a study, claimed before anything is computed; None where nothing is to be written."""
+def study_folder(name: str, args: argparse.Namespace) -> RunFolder | None:
+    """Return the folder of a study, claimed before anything is computed; None where nothing is to be written.
+
+    Raises
+    ------
+    ValueError
+        If the folder cannot be written or holds another study.
+    """
     if args.out is None:
         return None
-    folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweeps"), planned=FILES)
+    held = name
+    with suppress(OSError, ValueError, AttributeError):  # no study there, or one that the folder's own list refuses
+        held = json.loads((Path(args.out).expanduser() / "study.json").read_text(encoding="utf-8")).get("name", name)
+    if held != name:
+        raise FolderError(f"{args.out} holds the study {held!r}, not {name!r}: choose another folder")
+    folder = RunFolder(args.out, overwrite=goes_on(args.out, "sweeps"), replaceable=False, planned=FILES)
     folder.claim()
     return folder
 
 
-def make_study(name: str, study: Study, args: argparse.Namespace, folder: RunFolder | None) -> int:
+def make_study(
+    name: str, study: Study, args: argparse.Namespace, folder: RunFolder | None, done: Mapping[str, Table] | None = None
+) -> int:
     """Make a study's sweeps and runs, check, tell, write; return the exit status.
 
     Parameters
@@ -84,6 +98,8 @@ def make_study(name: str, study: Study, args: argparse.Namespace, folder: RunFol
     args : Namespace
         With `study_options`.
     folder : RunFolder or None
+    done : mapping of str to Table, optional
+        Sweeps that were made already.
     """
     say, failures = Out(args.json or args.quiet), Failures()
     count = f"{len(study.plans)} sweep{'s' if len(study.plans) > 1 else ''}" + (f", {len(study.shown)} runs" if study.shown else "")
@@ -93,13 +109,14 @@ def make_study(name: str, study: Study, args: argparse.Namespace, folder: RunFol
     try:
         tables = study.run(
             out=None if folder is None else folder.path / "sweeps", seeds=chosen_seeds(args.seeds), executor=chosen_executor(args),
-            workers=args.workers, retry=args.retry, progress=lambda entry: meter_for(f"{entry}: cells", args),
+            workers=args.workers, retry=args.retry, progress=lambda entry: meter_for(f"{entry}: cells", args), done=done,
         )
         runs = _shown(study, args)
     except (SweepInterrupted, SweepError) as stopped:
         return told(stopped)
     except Interrupted as stopped:
-        print(f"\ndynsim: {stopped}: the sweeps are kept; the same command goes on from here", file=sys.stderr)
+        kept = "nothing is kept (--out DIR keeps sweeps)" if folder is None else "the sweeps are kept; the same command goes on from here"
+        print(f"\ndynsim: {stopped}: {kept}", file=sys.stderr)
         return INTERRUPTED
     system = next(iter(study.plans.values())).experiment.system
     made = _Made(name, system, study, tables, runs, check(tables), _laws(system, tables.get("sweep")))
@@ -117,11 +134,13 @@ def make_study(name: str, study: Study, args: argparse.Namespace, folder: RunFol
 
 
 def _shown(study: Study, args: argparse.Namespace) -> dict[str, Trajectory]:
-    """Return the runs that figures and stage tables show; they take seconds, and are not kept."""
+    """Return the runs that figures and stage tables show, of the first seed; they take seconds, and are not kept."""
     runs: dict[str, Trajectory] = {}
     meter = meter_for("runs", args) if study.shown else None
+    seeds = chosen_seeds(args.seeds)
+    first = seeds[0] if isinstance(seeds, list) else 0
     for done, (label, experiment) in enumerate(study.shown.items(), start=1):
-        runs[label] = experiment.run()
+        runs[label] = experiment.replace(seed=first).run()
         if meter is not None:
             meter(done, len(study.shown))
     return runs
@@ -149,7 +168,8 @@ class _Made:
         """Return tables, stages of the runs side by side, exponents and report."""
         parts = [f"\n{entry}\n{table_text(table)}" for entry, table in self.tables.items()]
         if self.beside is not None:
-            parts.append("\nstages of the runs at the experiment's own seed: the step after the last\n" + _aligned(*self.beside))
+            seed = next(iter(self.runs.values())).provenance.get("seed")
+            parts.append(f"\nstages at seed {seed}: the first step after each\n" + _aligned(*self.beside))
         if self.laws:
             parts.append("\n" + _exponents_text(self.laws))
         return "\n".join([*parts, "\n" + self.report.text(full=full)])
@@ -177,7 +197,7 @@ class _Made:
         """Return what each sweep was for and what was run, as it was run."""
         sweeps = {entry: {"doc": self.study.plans[entry].doc, **table.about} for entry, table in self.tables.items()}
         runs = {label: experiment.to_dict() for label, experiment in self.study.shown.items()}
-        about = {"kind": "dynsim study", "name": self.name, "system": self.system, "title": self.study.title}
+        about = {"kind": "dynsim study", "name": self.name, "system": self.system, "title": self.study.title, **self.study.about}
         return json.dumps(plain({**about, "sweeps": sweeps, "runs": runs}), indent=1) + "\n"
 
     def _draw(self, folder: RunFolder, failures: Failures) -> None:

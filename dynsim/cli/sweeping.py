@@ -17,7 +17,7 @@ from ..claims import VERDICTS
 from ..experiment import Experiment
 from ..measures import as_measures
 from ..optimizers import describe, rule_names
-from ..registry import SYSTEMS
+from ..registry import SYSTEMS, system_module
 from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geometric, sweep
 from ..sweep.design import Design, as_design
 from .arguments import chosen_experiment, literal, setting_options, whole
@@ -93,7 +93,8 @@ def _sweep(args: argparse.Namespace) -> int:
 def _head(experiment: Experiment, title: str, steps: int | None, design: Design) -> str:
     """Say what is varied and what is not."""
     fixed = " ".join(f"{name}={literal_text(v)}" for name, v in experiment.setting.to_dict().items() if name not in design.names)
-    horizon = f"{steps} steps" if steps is not None else "horizon as the predictions need at each point"
+    predicted = hasattr(system_module(experiment.system), "horizon")
+    horizon = "horizon as the predictions need at each point" if steps is None and predicted else f"{steps or experiment.steps} steps"
     return "\n".join([
         f"{experiment.system}, {title}: {len(design)} points over {', '.join(design.names) or 'nothing'}; {horizon}",
         *wrap(f"{rule_text(describe(experiment.optimizer))}; {fixed}", width(), "  "),

@@ -39,6 +39,8 @@ PER_DIGIT = 500
 """Images of each digit."""
 MOST = 900
 """Most training samples: at least 50 images of each digit are left to test on."""
+SNRS = (1e-6, 1e6)
+"""Least and largest SNR."""
 
 
 def _border() -> NDArray:
@@ -65,7 +67,7 @@ class Setting:
     n : int
         Training samples, in [2, 900], both digits as even as can be; an odd one is of `positive`.
     snr : float
-        Norm of a clean image over the norm of the noise, > 0.
+        Norm of a clean image over the norm of the noise, in [1e-6, 1e6], where sums of squares still resolve the smaller.
     s : int
         Pixels with noise, in [1, 784], at most 384 with construction "border".
     construction : {"token", "border"}
@@ -97,6 +99,8 @@ class Setting:
         for name, low, high in (("n", 2, MOST), ("s", 1, PIXELS), ("m_k", 1, None), ("m_v", 1, None)):
             check_whole(self, name, low, high)
         check_number(self, "snr", positive=True)
+        if not SNRS[0] <= self.snr <= SNRS[1]:
+            raise ValueError(f"snr={self.snr!r} must be in [{SNRS[0]:g}, {SNRS[1]:g}]: the noise has norm 1/snr, the image norm 1")
         check_number(self, "sigma_0", positive=False)
         if self.construction not in CONSTRUCTIONS:
             raise ValueError(unknown_name("construction", str(self.construction), CONSTRUCTIONS))

@@ -19,7 +19,7 @@ from ...scaling import mean_interval
 from ...sweep import Table
 from ...trajectory import Trajectory
 from .attention import Attended, attended, trained_run
-from .claims import CLAIMS, CLEAN, NAMES, NOISY, RULES, SWEEP_CLAIMS, curves
+from .claims import CLAIMS, CLEAN, NAMES, NOISY, RULES, SWEEP_CLAIMS, curves, texts_of
 from .data import CONSTRUCTIONS, SIDE
 from .measures import LEVELS, TRAINED, column
 
@@ -31,6 +31,8 @@ __all__ = [
 Evidence = Mapping[str, Any]
 
 RULE_COLOURS = {"signgd": COLOURS["blue"], "adam": COLOURS["vermillion"], "gd": COLOURS["green"]}
+LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+"""Styles that tell apart rules of one name with different options, of which these are the first four."""
 LEVEL_COLOURS = dict(zip(LEVELS, (COLOURS["sky"], COLOURS["purple"], COLOURS["orange"], COLOURS["ink"]), strict=True))
 SAMPLES = (("train", 1.0), ("train", -1.0), ("test", 1.0), ("test", -1.0))
 """Samples whose attention is shown: the first of each kind and label."""
@@ -58,33 +60,40 @@ def _tables(evidence: Evidence) -> list[str]:
 
 
 def _rules(table: Table) -> list[str]:
-    """Return the names of the compared rules that a table has."""
-    found = [rule for rule in RULES if any(text.partition(":")[0] == rule for text in np.unique(table["optimizer"]))]
+    """Return the compared rules that a table has, as texts with their options."""
+    found = [text for rule in RULES for text in texts_of(table, rule)]
     if not found:
         raise Inconclusive(f"the sweep has none of the rules {', '.join(RULES)}")
     return found
+
+
+def _label(table: Table, text: str) -> str:
+    """Return the name of a rule, with its options where they tell it from another of that name."""
+    rule, _, options = text.partition(":")
+    return f"{NAMES.get(rule, rule)}{f' {options}' if options and len(texts_of(table, rule)) > 1 else ''}"
 
 
 def _details(table: Table) -> str:
     e = table.experiment
     texts = [str(text) for text in dict.fromkeys(table["optimizer"].tolist())]
     rates = ", ".join(f"{text} {e.rule(text).lr:g}" for text in texts)
-    s = e.setting
+    s, seeds = e.setting, len(np.unique(table["seed"]))
     return (
         f"{s.positive} against {s.negative}, n = {s.n}, s = {s.s}, m_k = {s.m_k}, learning rates: {rates}; "
-        f"{len(np.unique(table['seed']))} seeds, bands: 95 % t-intervals of the mean"
+        + (f"{seeds} seeds, bands: 95 % t-intervals of the mean" if seeds > 1 else "one seed")
     )
 
 
-def _band(ax: Axes, x: NDArray, values: NDArray, colour: str, label: str) -> None:
-    """Draw the mean over seeds, where every seed has a number, and its 95 % interval."""
+def _band(ax: Axes, x: NDArray, values: NDArray, colour: str, label: str, style: Any = "-") -> None:
+    """Draw the mean over seeds, where every seed has a number, and with several seeds its 95 % interval."""
     known = np.isfinite(values).all(axis=0)
     if not known.any():
-        ax.plot([], [], color=colour, label=f"{label} (not reached)")
+        ax.plot([], [], color=colour, linestyle=style, label=f"{label} (not reached)")
         return
-    low, high = mean_interval(values[:, known])
-    plotting.line(ax, x[known], values[:, known].mean(axis=0), colour, label, marker="o", markersize=3)
-    ax.fill_between(x[known], low, high, color=colour, alpha=0.18, linewidth=0)
+    plotting.line(ax, x[known], values[:, known].mean(axis=0), colour, label, marker="o", markersize=3, linestyle=style)
+    if len(values) > 1:
+        low, high = mean_interval(values[:, known])
+        ax.fill_between(x[known], low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def _snr_axis(ax: Axes, snr: NDArray) -> None:
@@ -109,35 +118,40 @@ def plot_against_snr(evidence: Evidence, entry: str, quantity: str, *, ax: Axes 
     ids = [f"mnist_{entry}_{part}" for part in ("signgd_above_gd", "adam_above_gd", "agreement")] if quantity == "test_loss" else []
     with plotting.panel(ax, f"{name}: {LONG[entry]}", _verdicts(evidence, *ids), legend_columns=5) as ax:
         table = _entry(evidence, entry)
-        for rule in _rules(table):
-            snr, values = curves(table, rule, column(quantity, TRAINED))
-            _band(ax, snr, values, RULE_COLOURS[rule], NAMES[rule])
+        for text in _rules(table):
+            snr, values = curves(table, text, column(quantity, TRAINED))
+            rule = text.partition(":")[0]
+            style = LINES[texts_of(table, rule).index(text) % len(LINES)]
+            _band(ax, snr, values, RULE_COLOURS[rule], _label(table, text), style)
         _snr_axis(ax, snr)
         plotting.theory(ax, [snr.min(), snr.max()], [np.log(2.0) if quantity == "test_loss" else 0.5] * 2, "guessing")
         if ids:
-            style: dict[str, Any] = {"color": COLOURS["grey"], "linestyle": (0, (1, 2)), "linewidth": 1.0, "zorder": 0}
-            ax.axvline(NOISY, label="SNRs of the claims", **style)
-            ax.axvline(CLEAN, **style)
+            mark: dict[str, Any] = {"color": COLOURS["grey"], "linestyle": (0, (1, 2)), "linewidth": 1.0, "zorder": 0}
+            ax.axvline(NOISY, label="SNRs of the claims", **mark)
+            ax.axvline(CLEAN, **mark)
         ax.set_ylim(bottom=0.0)
         ax.set_ylabel(f"{name} at training loss {TRAINED:g}")
     return ax
 
 
-def plot_stopping(evidence: Evidence, entry: str, rule: str, *, ax: Axes | None = None) -> Axes:
+def plot_stopping(evidence: Evidence, entry: str, text: str, *, ax: Axes | None = None) -> Axes:
     """Draw the test loss of one rule against SNR, stopped at each level of the training loss.
 
     Parameters
     ----------
     evidence : mapping of str to Table
     entry : {"token", "border"}
-    rule : {"signgd", "adam", "gd"}
+    text : str
+        A rule as in the sweep, with its options: SignGD, Adam or GD.
     ax : Axes, optional
     """
+    rule = text.partition(":")[0]
     verdicts = _verdicts(evidence, f"mnist_{entry}_{rule}_monotone", f"mnist_{entry}_{rule}_monotone_stopped")
-    with plotting.panel(ax, f"{NAMES[rule]}, construction '{entry}'", verdicts) as ax:
+    name = _label(evidence[entry], text) if entry in evidence else NAMES[rule]
+    with plotting.panel(ax, f"{name}, construction '{entry}'", verdicts) as ax:
         table = _entry(evidence, entry)
         for level in LEVELS:
-            snr, values = curves(table, rule, column("test_loss", level))
+            snr, values = curves(table, text, column("test_loss", level))
             _band(ax, snr, values, LEVEL_COLOURS[level], f"training loss {level:g}")
         _snr_axis(ax, snr)
         ax.set_xlabel("SNR (log; right is cleaner)")
@@ -183,8 +197,8 @@ def stopping(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
     axes = plotting.grid(fig, len(entries), len(rules), top=1.3, between=(1.8, 0.85))
     for row, entry in enumerate(entries):
         of_row = axes[len(rules) * row : len(rules) * (row + 1)]
-        for ax, rule in zip(of_row, rules, strict=True):
-            plot_stopping(evidence, entry, rule, ax=ax)
+        for ax, text in zip(of_row, rules, strict=True):
+            plot_stopping(evidence, entry, text, ax=ax)
         top = max(ax.get_ylim()[1] for ax in of_row)
         for ax in of_row:
             ax.set_ylim(0.0, top)
@@ -268,7 +282,7 @@ def attention_of_rules(evidence: Evidence, entry: str = "token", *, snr: float =
     runs = {}
     for text in dict.fromkeys(table["optimizer"].tolist()):
         run = trained_run(table, text, snr, seed)
-        runs[f"{NAMES.get(text, text)}, step {run.last_step}"] = attended(run)
+        runs[f"{_label(table, text)}, step {run.last_step}"] = attended(run)
     fig = plotting.new_figure(9.6, 2.4 + 1.75 * len(runs)) if fig is None else fig
     setting = table.experiment.setting
     plotting.headline(

@@ -17,25 +17,19 @@ GD_LR = 10.0
 _RECORD = {"train_loss": 1, "train_error": 1, "test_loss": 10, "test_error": 10, "attention": 10, "value_tokens": 10}
 
 
-def _ours(setting: Setting, note: str) -> Experiment:
+STEPS = 1000
+"""Enough for training loss 0.01 at every SNR of the study with SignGD (387 steps) and Adam (990); GD takes up to 1,477 at SNR 2."""
+
+
+def _ours(setting: Setting) -> Experiment:
     return Experiment(
-        system="noisy_mnist", setting=setting, optimizer=SignGD(LR), steps=200, record=_RECORD, origin="derived", note=note,
-        rates={"gd": GD_LR},
+        system="noisy_mnist", setting=setting, optimizer=SignGD(LR), steps=STEPS, record=_RECORD, origin="derived", rates={"gd": GD_LR},
+        note="Two digits with noise, in the spirit of Fig. 2d, whose construction was not available to us; construction and numbers are "
+        "chosen here.",
     )
 
 
-PRESETS = {
-    "mnist": _ours(
-        Setting(),
-        "3 against 7, the image one token, sparse noise of five times its norm the other. In the spirit of Fig. 2d, whose "
-        "construction was not available to us; all numbers are chosen here.",
-    ),
-    "mnist_border": _ours(
-        Setting(construction="border"),
-        "3 against 7, noise of five times the image's norm added in its border, the tokens the image's halves. In the spirit of "
-        "Fig. 2d, whose construction was not available to us; all numbers are chosen here.",
-    ),
-}
+PRESETS = {"mnist": _ours(Setting()), "mnist_border": _ours(Setting(construction="border"))}
 """Experiments by name."""
 
 DEFAULT_PRESET = "mnist"

@@ -33,12 +33,12 @@ def snr_study(
     snr : iterable of float
         The two SNRs that claims speak of, 0.2 and 2, are added if they are missing.
     optimizers : iterable of str
-        Rules as texts, see `Experiment.rule`.
+        Rules as texts, see `Experiment.rule`; at least one.
     seeds : int
     steps : int
         Steps after which a run is given up: what it did not reach is NaN.
     constructions : iterable of str
-        Names of the sweeps.
+        Names of the sweeps, at least one; the other constructions do not restrict the setting.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def snr_study(
     Raises
     ------
     ValueError
-        For an SNR out of range, or an unknown rule or construction.
+        For an SNR out of range, an unknown rule or construction, or none of them.
 
     Examples
     --------
@@ -56,10 +56,13 @@ def snr_study(
     (['token', 'border'], [0.1, 0.2, 1.0, 2.0])
     """
     levels = sorted({*(experiment.setting.replace(snr=value).snr for value in snr), NOISY, CLEAN})
-    rules = list(optimizers)
+    rules, names = list(optimizers), list(constructions)
+    for argument, given, valid in (("optimizers", rules, RULES), ("constructions", names, CONSTRUCTIONS)):
+        if not given:
+            raise ValueError(f"{argument}=[] must name at least one, for example {argument}={list(valid)}: leave it out for all of these")
     rates = ", ".join(f"{rule} at lr={experiment.rule(rule).lr:g}" for rule in rules)
     plans = {}
-    for name in constructions:
+    for name in names:
         setting = experiment.setting.replace(construction=name)
         what = {"token": "image and noise a token each", "border": "noise in the border of the image, its halves the tokens"}[name]
         doc = (

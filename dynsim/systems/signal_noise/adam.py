@@ -116,12 +116,17 @@ def threshold(T_key: NDArray | float, a: NDArray | float, mu: NDArray | float, n
     n : int
         Samples.
 
+    Returns
+    -------
+    float or ndarray
+        In (0, 1). NaN where there is no key turn to speak of: 4 a <= mu, mu = 0, or T_key not positive and finite.
+
     Examples
     --------
     >>> round(float(threshold(138.0, 32.0, 1.0, 20)), 2)
     0.85
     """
-    return np.exp(-8.0 * (1.0 - minority(n)) * np.log(4.0 * np.asarray(a) / mu) / T_key)
+    return np.exp(-8.0 * (1.0 - minority(n)) * _pace(T_key, a, mu))
 
 
 def followed_below(T_key: NDArray | float, a: NDArray | float, mu: NDArray | float, n: int) -> Any:
@@ -129,9 +134,17 @@ def followed_below(T_key: NDArray | float, a: NDArray | float, mu: NDArray | flo
 
     .. math:: \exp\left(-2 (8 - 6f) \log(4a/\|\mu\|) \,/\, T_{key}\right)
 
-    Parameters as in `threshold`, and heuristic like it.
+    Parameters and range as in `threshold`, and heuristic like it.
     """
-    return np.exp(-2.0 * (8.0 - 6.0 * minority(n)) * np.log(4.0 * np.asarray(a) / mu) / T_key)
+    return np.exp(-2.0 * (8.0 - 6.0 * minority(n)) * _pace(T_key, a, mu))
+
+
+def _pace(T_key: NDArray | float, a: NDArray | float, mu: NDArray | float) -> NDArray:
+    """p = log(4 a / mu) / T_key, equation (2): positive and finite, or NaN."""
+    turn = np.asarray(T_key, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.log(4.0 * np.asarray(a, dtype=float) / mu) / turn
+    return np.where((turn > 0) & (p > 0) & (p < np.inf), p, np.nan)
 
 
 def _log(gradient: NDArray) -> NDArray:

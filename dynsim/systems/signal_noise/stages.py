@@ -241,10 +241,11 @@ def stages_beside(runs: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[
     columns : tuple of str
         "event" and the names of the runs.
     rows : list of tuple
-        The end of each stage (the first step after it) and each mark, in steps; "> horizon" where it does not happen, "not recorded"
-        where the record does not tell.
+        The end of each stage (the first step after it) and each mark, in steps; "> horizon" where it does not happen, "undecided" where
+        a mark has no meaning in that run, "diverged" in a run that did, "not recorded" where the record does not tell.
     """
     tables: dict[str, StageTable | None] = {}
+    lost = {name for name, run in runs.items() if run.status == "diverged"}
     for name, run in runs.items():
         try:
             tables[name] = stage_table(run)
@@ -253,16 +254,22 @@ def stages_beside(runs: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[
     known = next((table for table in tables.values() if table is not None), None)
     if known is None:
         return ("event", *runs), []
-    events = [(f"end of Stage {s.number}, {s.name}", lambda table, i=i: table.stages[i].end) for i, s in enumerate(known.stages)]
-    events += [(m.name, lambda table, i=i: table.marks[i].measured) for i, m in enumerate(known.marks)]
 
-    def cell(table: StageTable | None, read: Any) -> Any:
-        if table is None:
-            return "not recorded"
-        step = read(table)
-        return f"> {table.horizon}" if step is None or np.isnan(step) else int(step)
+    def step(value: float | None, why: str, name: str, horizon: int) -> Any:
+        if value is not None and not np.isnan(value):
+            return int(value)
+        return "diverged" if name in lost else f"> {horizon}" if not why or "horizon" in why else "undecided"
 
-    return ("event", *runs), [(name, *(cell(table, read) for table in tables.values())) for name, read in events]
+    rows: list[tuple[Any, ...]] = []
+    for i, stage in enumerate(known.stages):
+        ends = (step(t.stages[i].end, "", name, t.horizon) if t is not None else "not recorded" for name, t in tables.items())
+        rows.append((f"end of Stage {stage.number}, {stage.name}", *ends))
+    for i, mark in enumerate(known.marks):
+        ends = (
+            step(t.marks[i].measured, t.marks[i].note, name, t.horizon) if t is not None else "not recorded" for name, t in tables.items()
+        )
+        rows.append((mark.name, *ends))
+    return ("event", *runs), rows
 
 
 def _table(r: Reading) -> StageTable:

@@ -9,7 +9,7 @@ from dynsim.systems import noisy_mnist
 def small():
     """An experiment of a second: 20 images, four rows."""
     experiment = noisy_mnist.experiment("mnist")
-    return experiment.replace(setting=experiment.setting.replace(n=20, m_k=4))
+    return experiment.replace(setting=experiment.setting.replace(n=20, m_k=4), steps=200)
 
 
 @pytest.fixture(scope="session")

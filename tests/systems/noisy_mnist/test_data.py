@@ -25,6 +25,8 @@ SMALL = Setting(n=20)
         ({"snr": 0.0}, r"snr=0.0 must be a finite number > 0"),
         ({"snr": float("inf")}, r"snr=inf must be a finite number > 0"),
         ({"snr": "0.2"}, r"snr='0.2' must be a finite number > 0"),
+        ({"snr": 1e-300}, r"snr=1e-300 must be in \[1e-06, 1e\+06\]"),
+        ({"snr": 1.1e6}, r"snr=1100000.0 must be in \[1e-06, 1e\+06\]"),
         ({"s": 0}, r"s=0 must be an integer in \[1, 784\]"),
         ({"s": 385, "construction": "border"}, "s=385 must be at most 384, the pixels of the border: lower s"),
         ({"construction": "tokens"}, "did you mean 'token'"),

@@ -5,6 +5,7 @@ import pytest
 
 from dynsim import check
 from dynsim.claims import Inconclusive
+from dynsim.sweep import Table
 from dynsim.systems import noisy_mnist
 from dynsim.systems.noisy_mnist import figures
 from dynsim.systems.noisy_mnist.attention import attended, trained_run
@@ -42,6 +43,27 @@ def test_rules_that_did_not_run_are_left_out():
     ax = figures.plot_against_snr(evidence, "token", "test_loss")
     assert [line.get_label() for line in ax.get_lines()][:2] == ["SignGD", "GD"]
     assert "mnist_token_adam_above_gd: inconclusive" in words(ax.figure)
+
+
+def test_two_rates_of_a_rule_are_two_curves():
+    table = obeying("token")
+    adam = np.where(table["optimizer"] == "adam", "gd", table["optimizer"])
+    evidence = {"token": Table({**table.columns, "optimizer": adam}, table.axes, table.about)}
+    ax = figures.plot_against_snr(evidence, "token", "test_loss")
+    lines = {line.get_label(): line for line in ax.get_lines()[:3]}
+    assert set(lines) == {"SignGD", "GD", "GD lr=5"} and lines["GD"].get_linestyle() != lines["GD lr=5"].get_linestyle()
+    of_gd = table.where(optimizer="adam", snr=0.5)["test_loss@train_loss<=0.01"]
+    assert lines["GD"].get_ydata()[2] == pytest.approx(of_gd.mean())
+    stopping = figures.stopping(evidence)
+    assert len(stopping.axes) == 3 and all(len(ax.get_lines()) == 4 for ax in stopping.axes)
+    assert "GD lr=5, construction 'token'" in words(stopping)
+
+
+def test_one_seed_has_no_band():
+    evidence = {"token": obeying("token", seeds=1)}
+    figure = figures.snr(evidence)
+    assert "one seed" in words(figure) and "interval" not in words(figure).partition("\nSNR")[0] and not figure.axes[1].collections
+    assert "5 seeds, bands: 95 % t-intervals" in words(figures.snr({"token": obeying("token")}))
 
 
 def test_nothing_to_draw_is_said(table):

@@ -66,6 +66,34 @@ def test_claims_about_a_run_hold_and_their_controls_do_not(small):
     assert border.verdict == "not applicable" and border.unmet == ("construction 'token', SNR at most 0.2",)
 
 
+def courses(count=200):
+    """Return courses of a training loss by name, and the verdicts they deserve."""
+    t, noise = np.linspace(0.0, 1.0, count), np.random.default_rng(0).standard_normal(count)
+    plateau = 0.3 + 0.39 * np.exp(-50.0 * t)
+    return {
+        "plateau": (plateau, "violated"), "noisy plateau": (plateau + 1e-4 * noise, "violated"),
+        "low plateau": (0.011 + 0.68 * np.exp(-50.0 * t), "violated"), "rising again": (0.1 + np.abs(t - 0.5), "violated"),
+        "constant": (np.full(count, 0.69), "violated"),
+        "late": (0.69 / (1.0 + 50.0 * t), "inconclusive"), "too slow a start": (0.69 - 1e-9 * t, "inconclusive"),
+        "down from a peak": (0.69 + t * (1.0 - t), "inconclusive"), "two records": (np.array([0.69, 0.6]), "inconclusive"),
+        "one record": (np.array([0.69]), "inconclusive"), "one record, trained": (np.array([0.009]), "holds"),
+    }
+
+
+@pytest.mark.parametrize("name", courses())
+def test_only_a_loss_that_has_stopped_falling_is_not_trained(small, name):
+    run = small.replace(steps=2, record=("train_loss",)).run()
+    loss, expected = courses()[name]
+    verdict = check(replace(run, arrays={**run.arrays, "train_loss": loss}), [noisy_mnist.CLAIMS["mnist_trained"]]).verdicts[0]
+    assert verdict.verdict == expected, verdict
+
+
+@pytest.mark.parametrize("name", noisy_mnist.PRESETS)
+def test_a_note_stays_true_whatever_is_set(name):
+    note = noisy_mnist.experiment(name).note.replace("Fig. 2d", "")
+    assert not any(character.isdigit() for character in note) and not any(construction in note for construction in CONSTRUCTIONS)
+
+
 def test_a_sweep_reads_runs_where_their_training_loss_gets_small(table, small):
     assert table.cells == 6 and not table.errors
     row = table.where(optimizer="gd", snr=2.0)
@@ -100,10 +128,30 @@ def test_the_study_adds_the_snrs_that_claims_speak_of_and_says_its_rates(small):
         assert "gd:lr=0.5 at lr=0.5, signgd at lr=0.001" in plan.doc and "n = 20" in plan.doc
     with pytest.raises(ValueError, match="did you mean"):
         noisy_mnist.snr_study(small, [0.5], optimizers=["sgnd"])
+    with pytest.raises(ValueError, match=r"constructions=\[\] must name at least one, for example constructions=\['token', 'border'\]"):
+        noisy_mnist.snr_study(small, constructions=[])
+    with pytest.raises(ValueError, match=r"optimizers=\[\] must name at least one"):
+        noisy_mnist.snr_study(small, optimizers=iter(()))
     with pytest.raises(ValueError, match="snr=-1.0 must be a finite number > 0"):
         noisy_mnist.snr_study(small, [0.5, -1.0])
     with pytest.raises(ValueError, match="did you mean 'border'"):
         noisy_mnist.snr_study(small, constructions=["borders"])
+
+
+def test_a_construction_alone_is_not_held_to_the_bounds_of_others(small):
+    everywhere = small.replace(setting=small.setting.replace(s=784))
+    study = noisy_mnist.snr_study(everywhere, snr=[0.5], optimizers=["gd"], steps=7, constructions=["token"])
+    assert list(study.plans) == ["token"] and study.plans["token"].experiment.steps == 7
+    with pytest.raises(ValueError, match="s=784 must be at most 384"):
+        noisy_mnist.snr_study(everywhere)
+
+
+@pytest.mark.parametrize("snr", [1e-6, 1e6])
+def test_the_ends_of_the_range_of_snr_run(small, snr):
+    for rule in ("signgd", "adam", "gd"):
+        run = small.replace(record=("train_loss", "test_loss")).vary({"snr": snr, "optimizer": rule, "steps": 5}).run()
+        assert run.success and np.isfinite(run["test_loss"]).all(), (rule, run.message)
+        assert rule == "gd" or run["train_loss"][-1] < run["train_loss"][0]  # GD's rate is far too large for the least SNR
 
 
 @pytest.mark.slow

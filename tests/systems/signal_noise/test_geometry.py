@@ -150,9 +150,10 @@ def test_all_claims_hold_on_evidence_that_obeys_them_and_none_on_its_control(evi
 
 
 def test_claims_say_whose_they_are():
-    kinds = {claim.id: claim.source.kind for claim in CLAIMS}
-    paper = {"geometry_noise_removed", "geometry_rule_matters", "geometry_noise_matters", "geometry_adam_like_sign"}
-    assert {id for id, kind in kinds.items() if kind == "paper"} == paper
+    whose = {kind: {claim.id for claim in CLAIMS if claim.source.kind == kind} for kind in ("paper", "ours", "derived")}
+    assert whose["paper"] == {"geometry_rule_matters", "geometry_adam_like_sign"}
+    assert whose["ours"] == {"geometry_noise_removed", "geometry_noise_matters", "geometry_cleaner_complete"}
+    assert len(whose["derived"]) == 7
     assert all("chosen here" in claim.source.where for claim in CLAIMS if claim.source.kind == "paper")
 
 
@@ -180,7 +181,7 @@ def test_runs_that_do_not_arrive_decide_nothing(evidence):
     table = evidence["complete"]
     late = {**evidence, "complete": changed(table, **{LEVEL: np.where(table["sigma_p"] < 0.01, np.nan, table[LEVEL])})}
     report = check(late)
-    assert "12 of 120 runs do not reach" in report["geometry_noise_removed"].note
+    assert "4 of 4 runs do not reach" in report["geometry_noise_removed"].note
     assert report["geometry_rule_matters"].verdict == "holds"  # reads other runs
 
 
@@ -195,6 +196,63 @@ def test_one_seed_or_too_few_noise_levels_decide_nothing(evidence):
     assert claims.noise_at(evidence["undecided"], SIGN) == pytest.approx(noise_allowed("sign", PRESET, 0.1), rel=0.1)
     with pytest.raises(Inconclusive):
         claims.noise_at(table, SIGN, error=0.6)
+
+
+ON_COMPLETE = [claim for claim in CLAIMS if set(claim.needs) == {"complete"}]
+
+
+def test_a_table_that_lacks_rows_decides_nothing_and_says_which(evidence):
+    table = evidence["complete"]
+    no_gd = check({"complete": table.rows(table["optimizer"] != GD)}, ON_COMPLETE)
+    told = {v.id for v in no_gd.verdicts if v.verdict == "inconclusive" and "no row has optimizer='gd'" in v.note}
+    assert told == {f"geometry_{name}" for name in ("cleaner_complete", "noise_removed", "rule_matters", "noise_matters", "adam_like_sign")}
+    elsewhere = check({"complete": table.rows(table["sigma_p"] != 2.0)}, ON_COMPLETE)
+    told = {v.id for v in elsewhere.verdicts if "no row has sigma_p=2.0; there are" in v.note}
+    assert told == {"geometry_rule_matters", "geometry_adam_like_sign"}
+    hole = check({"complete": table.rows((table["sigma_p"] != 2.0) | (table["optimizer"] != GD))}, ON_COMPLETE)
+    assert hole["geometry_rule_matters"].note == "no row has optimizer='gd' and sigma_p=2.0"
+    other = check({"complete": table.rows((table["optimizer"] != GD) | (table["seed"] > 0))}, ON_COMPLETE)
+    assert "seeds are not the same" in other["geometry_rule_matters"].note
+    none = np.zeros(table.cells, dtype=bool)
+    assert {v.verdict for v in check({"complete": table.rows(none)}, ON_COMPLETE).verdicts} == {"inconclusive"}
+    frozen = {entry: evidence[entry].rows(evidence[entry]["optimizer"] != GD) for entry in ("undecided", "signal")}
+    assert "optimizer='gd'" in check(frozen, [c for c in CLAIMS if c.id == "geometry_test_error"]).verdicts[0].note
+
+
+def test_overlapping_supports_have_no_prediction_and_no_verdict_against_it(evidence):
+    report = check({name: with_setting(table, disjoint=False) for name, table in evidence.items()})
+    derived = [claim.id for claim in CLAIMS if any("disjoint" in one.text for one in claim.assumes)]
+    assert len(derived) == 8 and all(report[id].verdict in ("not applicable", "inconclusive") and report[id].unmet for id in derived)
+
+
+def test_noise_is_removed_only_where_it_is_nothing(evidence):
+    table = evidence["complete"]
+    noisy = check({"complete": table.rows(table["sigma_p"] > 0.01)}, ON_COMPLETE)["geometry_noise_removed"]
+    assert noisy.verdict == "not applicable" and noisy.value < 0.01  # the number is right, the condition is not: a = 0.5 |mu| at 1/32
+
+
+@pytest.mark.parametrize(("mean", "half", "verdict"), [
+    (0.03, 0.02, "holds"), (0.006, 0.15, "inconclusive"), (-0.006, 0.15, "inconclusive"), (-0.03, 0.02, "violated"),
+    (0.0, 0.0, "violated"), (0.03, 0.0, "holds"),
+])  # fmt: skip
+def test_a_wide_interval_is_no_violation(evidence, mean, half, verdict):
+    table = evidence["complete"]
+    spread = np.array([-1.0, -1.0, 1.0, 1.0]) * half * math.sqrt(3) / 3.182446  # Student's t: the half-width of four seeds' interval
+    seeds = spread[table["seed"]] + mean
+    rule = changed(table, **{TEST: np.where(table["optimizer"] == GD, 0.25, 0.25 + seeds)})
+    noise = changed(table, **{TEST: np.where(table["sigma_p"] == 8.0, 0.25 + seeds, 0.25)})
+    for name, wrong in (("rule", rule), ("noise", noise)):
+        found = check({"complete": wrong}, ON_COMPLETE)[f"geometry_{name}_matters"]
+        assert found.verdict == verdict, str(found)
+        assert ("0 lies inside" in found.note) == (verdict == "inconclusive")
+
+
+def test_a_wide_interval_of_one_rule_hides_no_violation_of_another(evidence):
+    table = evidence["complete"]
+    seeds = np.array([-0.1, -0.1, 0.1, 0.1])[table["seed"]]
+    errors = 0.25 + np.where(table["optimizer"] == SIGN, seeds, np.where(table["optimizer"] == ADAM, -0.1 + 0.01 * seeds, 0.0))
+    found = check({"complete": changed(table, **{TEST: errors})}, ON_COMPLETE)["geometry_rule_matters"]
+    assert found.verdict == "violated" and "adam" in found.where
 
 
 def shown(figure):

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ....claims import Assumption, Claim, Inconclusive, Measured, Source
 from ....optimizers import Adam, GradientDescent, SignGD
-from ....sweep import Table
-from .sweeps import changed
+from ....sweep import Table, changed
+from ..presets import preset
 
-__all__ = ["CLAIMS", "Course", "courses", "is_adam", "is_gd", "is_signgd", "slopes"]
+__all__ = ["CLAIMS", "Course", "courses", "is_adam", "is_gd", "is_signgd", "judged", "slopes"]
 
 PAGE = "docs/comparison.md"
 FIGURE = "Fig. 2 (Adam behaves like SignGD, its loss curve bends; caption, as read here); numbers chosen here"
@@ -64,9 +64,34 @@ def courses(table: Table, which: Callable[[Any], bool] | None = None) -> list[Co
         if which is None or which(rule):
             found.append(Course(point["optimizer"], rule, rows.rows(np.argsort(rows["seed"]))))
     if not found:
-        kind = "rule" if which is None else (which.__doc__ or "").rstrip(".")
-        raise Inconclusive(f"not compared: {kind}")
+        raise Inconclusive(f"not compared: {'any rule' if which is None else (which.__doc__ or '').rstrip('.')}")
     return found
+
+
+def judged(table: Table, which: Callable[[Any], bool], *names: str) -> list[Course]:
+    """Return the courses that a claim about every seed is decided on: those at the reference rate, if there are any.
+
+    Raises
+    ------
+    Inconclusive
+        If there is none, if one of them lacks a seed of the table, or if a recorded number of theirs is not finite.
+    """
+    found = courses(table, which)
+    found = [course for course in found if _at_reference(table, course.rule)] or found
+    seeds = np.unique(table["seed"])
+    for course in found:
+        lost = np.setdiff1d(seeds, course.rows["seed"])
+        if len(lost):
+            raise Inconclusive(f"{course.text} failed in, or lacks, seeds {', '.join(map(str, lost))}: a claim about every seed needs all")
+        for name in names:
+            good = np.isfinite(course.series(name)[1]).all(axis=1)
+            if not good.all():
+                raise Inconclusive(f"{name} of {course.text} is not finite throughout in seed {course.rows['seed'][np.argmin(good)]}")
+    return found
+
+
+def _at_reference(table: Table, rule: Any) -> bool:
+    return rule.lr == table.experiment.options.get("reference_lr")
 
 
 def is_signgd(rule: Any) -> bool:
@@ -98,7 +123,9 @@ def slopes(steps: NDArray, loss: NDArray, window: int = WINDOW) -> tuple[NDArray
     """
     if len(steps) < 2 or steps[-1] < 2 * window:
         raise Inconclusive(f"the runs are {int(steps[-1])} steps long: a local slope over {window} steps needs twice as many")
-    apart = max(1, window // int(steps[1] - steps[0]))
+    apart, rest = divmod(window, int(steps[1] - steps[0]))
+    if rest:
+        raise Inconclusive(f"losses recorded every {int(steps[1] - steps[0])} steps have no two that are {window} steps apart")
     logs = np.log(loss)
     return (steps[apart:] + steps[:-apart]) / 2, (logs[:, :-apart] - logs[:, apart:]) / (steps[apart:] - steps[:-apart])
 
@@ -130,6 +157,10 @@ def _last_over_steepest(course: Course, horizon: int) -> NDArray:
 
 def _worst(found: list[tuple[Course, NDArray]], far: Callable[[NDArray], NDArray]) -> tuple[float, str]:
     """Return the value farthest out over rules and seeds, and where it is."""
+    for course, values in found:
+        if not np.isfinite(values).all():
+            seed = course.rows["seed"][np.argmin(np.isfinite(values))]
+            raise Inconclusive(f"the slopes of {course.text} in seed {seed} have no ratio: its loss stands still or is 0")
     course, values = max(found, key=lambda item: float(np.max(far(item[1]))))
     i = int(np.argmax(far(values)))
     means = ", ".join(f"{c.text} {v.mean():.3g}" for c, v in found)
@@ -138,81 +169,93 @@ def _worst(found: list[tuple[Course, NDArray]], far: Callable[[NDArray], NDArray
 
 def _straight(evidence: Any) -> Measured:
     table = evidence["rules"]
-    value, where = _worst([(c, _late_over_middle(c, _horizon(table))) for c in courses(table, is_signgd)], lambda x: np.abs(x - 1.0))
+    value, where = _worst([(c, _late_over_middle(c, _horizon(table))) for c in judged(table, is_signgd, "train_loss")],
+                          lambda x: np.abs(x - 1.0))
     return Measured(value, 1.0, abs(value - 1.0), 0.1, where, "of the slope before")
 
 
 def _keeps_slope(evidence: Any) -> Measured:
     table = evidence["rules"]
-    value, where = _worst([(c, _last_over_steepest(c, _horizon(table))) for c in courses(table, is_signgd)], lambda x: -x)
+    found = [(c, _last_over_steepest(c, _horizon(table))) for c in judged(table, is_signgd, "train_loss")]
+    value, where = _worst(found, lambda x: -x)
     return Measured(value, 1.0, 1.0 - value, 0.2, where, "of the steepest slope")
 
 
 def _bends(measure: Callable[[Course, int], NDArray], most: float, unit: str, evidence: Any) -> Measured:
     table = evidence["rules"]
-    value, where = _worst([(c, measure(c, _horizon(table))) for c in courses(table, is_adam)], lambda x: x)
+    value, where = _worst([(c, measure(c, _horizon(table))) for c in judged(table, is_adam, "train_loss")], lambda x: x)
     return Measured(value, most, value, most, where, unit)
 
 
 def _adams_coincide(evidence: Any) -> Measured:
-    table = evidence["rules"]
     groups: dict[tuple[float, float, float], list[Course]] = {}
-    for course in courses(table, is_adam):
+    for course in judged(evidence["rules"], is_adam, "train_loss"):
         groups.setdefault((course.rule.lr, course.rule.beta2, course.rule.eps), []).append(course)
-    same = [found for found in groups.values() if len(found) > 1]
+    same = [found for found in groups.values() if len({course.rule.beta1 for course in found}) > 1]
     if not same:
         raise Inconclusive("fewer than two Adam rules that differ in beta1 alone: give adam:0.9,adam:0.5,adam:0.0")
-    worst, where = 0.0, ""
+    worst, where = -1.0, ""
     for found in same:
         steps = found[0].series("train_loss")[0]
         losses = np.stack([course.series("train_loss")[1] for course in found])
+        if not (losses > 0).all():
+            raise Inconclusive("a training loss is 0: there is no ratio of losses")
         spread = losses.max(axis=0) / losses.min(axis=0) - 1.0
         seed, t = np.unravel_index(np.argmax(spread), spread.shape)
-        if spread[seed, t] >= worst:
+        if spread[seed, t] > worst:
             worst = float(spread[seed, t])
             where = f"seed {found[0].rows['seed'][seed]}, step {steps[t]}, of {', '.join(c.text for c in found)}; {len(spread)} seeds"
     return Measured(worst, 0.0, worst, 0.1, where, "of the smaller loss")
 
 
 def _crossed(which: Callable[[Any], bool], evidence: Any, *, least: float | None = None, most: float | None = None) -> Measured:
-    found = [(c, c.rows["crossed"]) for c in courses(evidence["rules"], which)]
-    pooled = {c.text: float(np.average(x, weights=c.rows["crossable"])) for c, x in found}
-    text, value = (min if least is not None else max)(pooled.items(), key=lambda item: item[1])
-    x = next(x for c, x in found if c.text == text)
-    where = f"{text}, all pairs of {len(x)} seeds; seeds {x.min():.3f} to {x.max():.3f}"
+    pooled: dict[str, tuple[float, NDArray]] = {}
+    for course in judged(evidence["rules"], which):
+        pairs = course.rows["crossable"]
+        some = pairs > 0
+        if not some.any():
+            raise Inconclusive(f"{course.text}: no query noise is against its row at the step of classification, or the run ends before")
+        share = course.rows["crossed"][some]
+        if not np.isfinite(share).all():
+            raise Inconclusive(f"crossed of {course.text} is not known in seed {course.rows['seed'][some][np.argmin(np.isfinite(share))]}")
+        pooled[course.text] = float(np.average(share, weights=pairs[some])), share
+    text, (value, share) = (min if least is not None else max)(pooled.items(), key=lambda item: item[1][0])
+    where = f"{text}, all pairs of {len(share)} seeds; seeds {share.min():.3f} to {share.max():.3f}"
     if least is not None:
         return Measured(value, least, 1.0 - value, 1.0 - least, where, "of the pairs")
     assert most is not None
     return Measured(value, most, value, most, where, "of the pairs")
 
 
-def _test_errors(table: Table) -> tuple[NDArray, NDArray, NDArray, str]:
-    """Return seeds, test error of SignGD at the end and of gradient descent at the same training loss, and the latter's name."""
-    sign, descent = courses(table, is_signgd)[0], courses(table, is_gd)[0]
-    seeds = np.intersect1d(sign.rows["seed"], descent.rows["seed"])
-    of_sign, of_descent = sign.rows.rows(np.isin(sign.rows["seed"], seeds)), descent.rows.rows(np.isin(descent.rows["seed"], seeds))
+def _test_errors(table: Table, sign: Course, descent: Course) -> tuple[NDArray, NDArray]:
+    """Return test errors of SignGD at the experiment's last step, and of gradient descent at the same training loss, each (seeds,)."""
     horizon = _horizon(table)
-    steps, loss = Course(sign.text, sign.rule, of_sign).series("train_loss")
+    steps, loss = sign.series("train_loss")
     target = loss[:, _row(steps, horizon)]
-    steps, loss = Course(descent.text, descent.rule, of_descent).series("train_loss")
+    steps, loss = descent.series("train_loss")
     there = loss <= target[:, None]
-    late = ~there.any(axis=1)
-    if late.any():
-        which = ", ".join(str(s) for s in seeds[late])
+    if not there.any(axis=1).all():
+        which = ", ".join(str(s) for s in descent.rows["seed"][~there.any(axis=1)])
         raise Inconclusive(f"{descent.text} does not reach {sign.text}'s final training loss within {steps[-1]} steps in seeds {which}")
-    at, errors = Course(descent.text, descent.rule, of_descent).series("test_error")
+    at, errors = descent.series("test_error")
     row = np.minimum(np.searchsorted(at, steps[np.argmax(there, axis=1)]), len(at) - 1)
-    sign_at, sign_errors = Course(sign.text, sign.rule, of_sign).series("test_error")
-    return seeds, sign_errors[:, _row(sign_at, horizon)], errors[np.arange(len(seeds)), row], descent.text
+    sign_at, sign_errors = sign.series("test_error")
+    return sign_errors[:, _row(sign_at, horizon)], errors[np.arange(len(errors)), row]
 
 
 def _generalises(over: Callable[[NDArray], Any], most: float, evidence: Any) -> Measured:
-    seeds, sign, descent, text = _test_errors(evidence["rules"])
-    ratio = descent / sign
-    value = float(over(ratio))
-    errors = f"test errors {descent.mean():.3f} against {sign.mean():.3f}"
-    where = (f"{text} at the final training loss of SignGD; {len(seeds)} seeds, {errors}, "
-             f"largest ratio in seed {seeds[np.argmax(ratio)]}")
+    table, names = evidence["rules"], ("train_loss", "test_error")
+    found = []
+    for sign in judged(table, is_signgd, *names):
+        for descent in judged(table, is_gd, *names):
+            of_sign, of_descent = _test_errors(table, sign, descent)
+            if not of_sign.all():
+                raise Inconclusive(f"{sign.text} makes no mistake on the test set in some seed: there is no ratio of errors")
+            ratio = of_descent / of_sign
+            where = (f"{descent.text} at the final training loss of {sign.text}; {len(ratio)} seeds, test errors {of_descent.mean():.3f} "
+                     f"against {of_sign.mean():.3f}, largest ratio in seed {sign.rows['seed'][np.argmax(ratio)]}")
+            found.append((float(over(ratio)), where))
+    value, where = max(found)
     return Measured(value, most, value, most, where, "of the test error of SignGD")
 
 
@@ -221,17 +264,25 @@ def _is_limit(rule: Any) -> bool:
     return isinstance(rule, Adam) and rule.beta1 == rule.beta2 == rule.eps == 0.0
 
 
+FEWEST = 10
+"""Recorded losses of a seed, after the first step, on which equality to the bit is worth saying."""
+
+
 def _limit(evidence: Any) -> Measured:
     table = evidence["rules"]
     limit, sign = courses(table, _is_limit)[0], courses(table, is_signgd)[0]
     if limit.rule.lr != sign.rule.lr or not np.array_equal(limit.rows["seed"], sign.rows["seed"]):
         raise Inconclusive("SignGD and Adam with beta1 = beta2 = eps = 0 have different rates or seeds")
     steps, ours = limit.series("train_loss")
+    theirs = sign.series("train_loss")[1]
     until = np.where(np.isfinite(limit.rows["underflow"]), limit.rows["underflow"], np.inf)
-    differ = (ours != sign.series("train_loss")[1]) & (steps <= until[:, None])
+    compared = (steps > 0) & (steps <= until[:, None]) & np.isfinite(ours) & np.isfinite(theirs)
+    if compared.sum(axis=1).min() < FEWEST:
+        raise Inconclusive(f"in some seed fewer than {FEWEST} recorded losses come before the first underflow (step {until.min():.0f})")
+    differ = float(((ours != theirs) & compared).sum())
     first = "no gradient entry underflows" if np.isinf(until).all() else f"first underflow at step {int(until.min())}"
-    where = f"{differ.shape[0]} seeds, {len(steps)} recorded steps each; {first}"
-    return Measured(float(differ.sum()), 0.0, float(differ.sum()), 0.5, where, "losses that differ")
+    where = f"{int(compared.sum())} losses after the start, {len(ours)} seeds; {first}"
+    return Measured(differ, 0.0, differ, 0.5, where, "losses that differ")
 
 
 def _with(which: Callable[[Any], bool], name: str, change: Callable[[NDArray], NDArray]) -> Callable[[Any], Any]:
@@ -248,66 +299,79 @@ def _with(which: Callable[[Any], bool], name: str, change: Callable[[NDArray], N
 
 
 def _bent(loss: NDArray) -> NDArray:
-    """The square root of the log loss, so to say: straight lines bend, bent ones straighten when undone."""
+    """Losses whose logarithm is the square root of what it was: a straight line bends."""
     return np.exp(-np.sqrt(np.maximum(-np.log(loss), 0.0)))
 
 
 def _straightened(loss: NDArray) -> NDArray:
+    """Losses whose logarithm is straight."""
     steps = np.arange(loss.shape[1])
     return np.where(np.isfinite(loss), 0.7 * np.exp(-4.0 * steps / steps[-1]), np.nan)
 
 
-def _has(which: Callable[[Any], bool]) -> Callable[[Mapping[str, Any]], bool]:
+def _late(loss: NDArray) -> NDArray:
+    """Losses that differ in their last digits once the run has begun."""
+    return np.concatenate([loss[:, :2], loss[:, 2:] * (1.0 + 1e-15)], axis=1)
+
+
+def _at_preset(which: Callable[[Any], bool]) -> Assumption:
+    """The rules in question run at the rate and over the steps of a preset that the statement is about."""
+
     def met(evidence: Mapping[str, Any]) -> bool:
+        table = evidence["rules"]
         try:
-            return bool(courses(evidence["rules"], which))
+            found = courses(table, which)
         except Inconclusive:
             return False
+        right = any(_at_reference(table, course.rule) for course in found)
+        return right and table.experiment.options.get("reference_steps") == table.experiment.steps and _is_figure3(table)
 
-    return met
+    return Assumption(f"{(which.__doc__ or '').rstrip('.')} at the setting, the rate and the steps of figure3", met)
 
 
-SAME_RATE = Assumption(
-    "SignGD and Adam at the experiment's own rate",
-    lambda e: all(c.rule.lr == e["rules"].experiment.optimizer.lr for c in courses(e["rules"], lambda r: is_signgd(r) or is_adam(r))),
-)
+def _is_figure3(table: Table) -> bool:
+    """The setting of figure3, with disjoint supports or without."""
+    own, theirs = table.experiment.setting.to_dict(), preset("figure3").to_dict()
+    return {**own, "disjoint": None} == {**theirs, "disjoint": None}
+
+
 LOSS, CROSSED = {"rules": ("train_loss",)}, {"rules": ("crossed", "crossable")}
 
 CLAIMS = (
     Claim(
         "adam_losses_coincide", "Adam's training losses for several beta1 are within 10 % of one another over the whole run",
-        _adams_coincide, Source("paper", FIGURE), r"L_{\beta_1} \approx L_{\beta_1'}", LOSS, (SAME_RATE,),
+        _adams_coincide, Source("paper", FIGURE), r"L_{\beta_1} \approx L_{\beta_1'}", LOSS, (_at_preset(is_adam),),
         _with(lambda rule: is_adam(rule) and rule.beta1 == 0.0, "train_loss", lambda loss: 1.2 * loss),
     ),
     Claim(
         "signgd_loss_straight", "SignGD's log loss is straight: its mean slope over the last third of the run is within 10 % of that over "
-        "the middle third, in every seed", _straight, Source("paper", FIGURE), r"\log L \propto -t", LOSS, (SAME_RATE,),
+        "the middle third, in every seed", _straight, Source("paper", FIGURE), r"\log L \propto -t", LOSS, (_at_preset(is_signgd),),
         _with(is_signgd, "train_loss", _bent),
     ),
     Claim(
         "signgd_loss_keeps_slope", "the last 50 steps of SignGD's log loss have at least 0.8 of its steepest slope, in every seed",
-        _keeps_slope, Source("derived", PAGE), "", LOSS, (SAME_RATE,), _with(is_signgd, "train_loss", _bent),
+        _keeps_slope, Source("ours", PAGE), "", LOSS, (_at_preset(is_signgd),), _with(is_signgd, "train_loss", _bent),
     ),
     Claim(
         "adam_loss_bends", "Adam's log loss bends: its mean slope over the last third of the run is below 0.7 of that over the middle "
         "third, in every seed and for every beta1", partial(_bends, _late_over_middle, 0.7, "of the slope before"), Source("paper", FIGURE),
-        r"\log L \text{ sublinear}", LOSS, (SAME_RATE,), _with(is_adam, "train_loss", _straightened),
+        r"\log L \text{ sublinear}", LOSS, (_at_preset(is_adam),), _with(is_adam, "train_loss", _straightened),
     ),
     Claim(
         "adam_loss_slows", "the last 50 steps of Adam's log loss have less than half of its steepest slope, in every seed and for every "
         "beta1",
-        partial(_bends, _last_over_steepest, 0.5, "of the steepest slope"), Source("derived", PAGE), "", LOSS, (SAME_RATE,),
+        partial(_bends, _last_over_steepest, 0.5, "of the steepest slope"), Source("ours", PAGE), "", LOSS, (_at_preset(is_adam),),
         _with(is_adam, "train_loss", _straightened),
     ),
     Claim(
         "signgd_query_noise_crosses", "under SignGD at least 95 % of query noise against its row has changed sign by the end",
         partial(_crossed, is_signgd, least=0.95), Source("paper", "Lemma 4.7 (title) and Fig. 2; share and classification chosen here"), "",
-        CROSSED, (SAME_RATE,), _with(is_signgd, "crossed", lambda share: 0.9 * share),
+        CROSSED, (_at_preset(is_signgd),), _with(is_signgd, "crossed", lambda share: 0.9 * share),
     ),
     Claim(
         "adam_query_noise_stays", "under Adam (beta2 >= 0.99) at most 2 % of query noise against its row has changed sign by the end",
         partial(_crossed, is_adam, most=0.02), Source("paper", "Fig. 2 (negative query noise does not turn under Adam); share chosen here"),
-        "", CROSSED, (SAME_RATE,), _with(is_adam, "crossed", lambda share: 1.0 - share),
+        "", CROSSED, (_at_preset(is_adam),), _with(is_adam, "crossed", lambda share: 1.0 - share),
     ),
     Claim(
         "gd_generalises_in_every_seed", "stopped at SignGD's final training loss, gradient descent has at most 0.35 of its test error, in "
@@ -323,7 +387,7 @@ CLAIMS = (
     Claim(
         "adam_is_signgd_in_the_limit", "Adam with beta1 = beta2 = eps = 0 has SignGD's training losses to the bit until a gradient entry "
         "underflows", _limit, Source("derived", "docs/derivations/adam.md"), r"\beta_1 = \beta_2 = \epsilon = 0",
-        {"rules": ("train_loss", "underflow")}, (), _with(_is_limit, "train_loss", lambda loss: loss * (1.0 + 1e-15)),
+        {"rules": ("train_loss", "underflow")}, (), _with(_is_limit, "train_loss", _late),
     ),
 )
 """Claims about rules side by side."""

@@ -156,7 +156,7 @@ def rules(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
     """
     fig = plotting.new_figure(12.2, 8.6) if fig is None else fig
     table = _table(evidence)
-    _headline(fig, table, "SignGD, Adam and gradient descent on the same data, after Fig. 2 of Li et al. (arXiv 2410.04870)")
+    _headline(fig, table, "Update rules on the same data, after Fig. 2 of Li et al. (arXiv 2410.04870)")
     ax = plotting.grid(fig, 2, 3, bottom=1.15, between=(1.95, 0.95))
     panels = (("a", is_signgd, "signgd_query_noise_crosses"), ("b", is_adam, "adam_query_noise_stays"))
     for at, (letter, which, claim) in zip(ax, panels, strict=False):
@@ -165,7 +165,7 @@ def rules(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
             plotting.note(at, f"no run of {(which.__doc__ or '').rstrip('.')}")
             continue
         course, run = found
-        title = f"({letter}) Noise and signals, {_label(course)}"
+        title = f"({letter}) Noise and signals, {_label(course)}, seed {run.provenance.get('seed')}"
         plot_noise_and_signals(run, title, _verdicts(evidence, claim), ax=at)
     plot_courses(evidence, "train_loss", "(c) Training loss", _verdicts(evidence, "adam_losses_coincide"), ax=ax[2])
     plot_slopes(evidence, ax=ax[3])
@@ -203,7 +203,7 @@ def equal_loss(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
             for course, colour in _coloured(table):
                 steps, loss = course.series("train_loss")
                 at, values = course.series(name)
-                shared = loss[:, np.searchsorted(steps, at)]
+                shared = loss[:, np.searchsorted(steps, at)]  # test errors are recorded at some of the steps of losses
                 plotting.line(panel, np.exp(np.log(shared).mean(axis=0)), values.mean(axis=0), colour, _label(course), linewidth=1.4,
                               linestyle=_style(course))
                 plotting.line(panel, np.exp(np.log(shared[:, -1:]).mean(axis=0)), values[:, -1:].mean(axis=0), colour)

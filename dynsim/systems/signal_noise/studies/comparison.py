@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from ....measures import At, Series, Underflow
 from ....study import Plan, Study
 from ....sweep import Table
 from ..measures import MEASURES
-from ..predictions import EPS
+from ..predictions import EPS, predict
 
 __all__ = ["LEAST", "LONGER", "RULES", "comparison", "fair_comparison", "fair_rates", "rate_search"]
 
 RULES = ("signgd", "adam:0.9", "adam:0.5", "adam:0.0", "gd")
 """Rules of the paper's Fig. 2."""
 
-LOSSES, TESTS = 180, 45
-"""Recorded training losses, and test losses and errors, over the experiment's steps, about."""
+LOSSES = 180
+"""Recorded training losses over the experiment's steps, about; of test losses and errors a quarter of that."""
+SPACINGS = (1, 2, 5, 10, 25, 50)
+"""Spacings of recorded training losses: they divide the 50 steps over which local slopes are taken."""
 
 LONGER = 3
 """Times the experiment's steps that a linear rule gets: at its rate it comes down to the sign rules' final loss later."""
@@ -62,17 +65,22 @@ def comparison(
     """
     if not optimizers:
         raise ValueError(f"optimizers=[] is empty: give rules, for example {','.join(RULES)}")
+    if experiment.steps < 2:
+        raise ValueError(f"steps={experiment.steps} must be at least 2: a comparison is about courses")
     points: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
     for text in optimizers:
         rule = experiment.rule(text)
-        if any(point["optimizer"] == text for point in points):
-            raise ValueError(f"optimizers: {text!r} is given twice")
-        lr = rule.lr if rates is None or text not in rates else float(rates[text])
-        steps = experiment.steps * (LONGER if rule.kind == "linear" else 1)
-        points.append({"optimizer": text, "lr": lr, "steps": steps})
-    loss_every, test_every = (max(1, experiment.steps // count) for count in (LOSSES, TESTS))
+        if rates is not None and text in rates:
+            rule = replace(rule, lr=float(rates[text]))
+        same = seen.setdefault(repr(rule), text)
+        if same != text or any(point["optimizer"] == text for point in points):
+            raise ValueError(f"optimizers: {text!r} is given twice" if same == text else f"optimizers: {same!r} and {text!r} are one rule")
+        points.append({"optimizer": text, "lr": rule.lr, "steps": experiment.steps * (LONGER if rule.kind == "linear" else 1)})
+    experiment = _classified(experiment, points)
+    loss_every = max(every for every in SPACINGS if every <= max(1, experiment.steps // LOSSES))
     measures = (
-        Series("train_loss", loss_every, "train_loss"), *(Series(name, test_every, name) for name in ("test_loss", "test_error")),
+        Series("train_loss", loss_every, "train_loss"), *(Series(name, 4 * loss_every, name) for name in ("test_loss", "test_error")),
         *(At(name, experiment.steps) for name in ("train_loss", "test_loss", "test_error")),
         *MEASURES["crossed"], *MEASURES["stages"], Underflow(),
     )
@@ -88,8 +96,31 @@ def comparison(
     )
 
 
-def rate_search(experiment: Experiment, optimizers: Sequence[str] = RULES, *, target: float = EPS, seeds: int = 3) -> Plan:
-    """Return the sweep from which `fair_rates` chooses: each rule at rates a factor 2 apart, until the training loss is `target`."""
+def _classified(experiment: Experiment, points: Sequence[Mapping[str, Any]]) -> Experiment:
+    """Return the experiment with one step at which signs are classified under all rules: its own, or 0.7 T_key of the first sign rule."""
+    if "classify_at" in experiment.options:
+        return experiment
+    for point in points:
+        if experiment.rule(point["optimizer"]).kind != "linear":
+            T_key = predict(experiment.setting, lr=point["lr"]).T_key
+            if np.isfinite(T_key):
+                return experiment.replace(options={**experiment.options, "classify_at": round(0.7 * T_key)})
+    return experiment
+
+
+def rate_search(experiment: Experiment, optimizers: Sequence[str] = RULES, *, target: float = EPS, seeds: int = 5) -> Plan:
+    """Return the sweep from which `fair_rates` chooses: each rule at rates a factor 2 apart, until the training loss is `target`.
+
+    Raises
+    ------
+    ValueError
+        For a target that is not a finite number > 0, or a rule whose text names a rate.
+    """
+    if not (np.isfinite(target) and target > 0):
+        raise ValueError(f"target={target!r} must be a finite training loss > 0, for example {EPS:g}")
+    for text in optimizers:
+        if "lr=" in text:
+            raise ValueError(f"optimizers: {text!r} names a rate, and rates are what is searched for: leave it out")
     points = [
         {"optimizer": text, "lr": float(f"{experiment.rule(text).lr * factor:.6g}"), "steps": LONGER * experiment.steps}
         for text in optimizers for factor in LADDER
@@ -120,30 +151,43 @@ def fair_rates(table: Table, least: int = LEAST) -> dict[str, tuple[float, float
     ValueError
         If no rate of a rule gets there in `least` steps or more.
     """
-    best: dict[str, tuple[float, float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for point, rows in table.points():
         median = float(np.median(np.where(np.isfinite(rows["reached"]), rows["reached"], np.inf)))
-        if least <= median < best.get(point["optimizer"], (0.0, np.inf))[1]:
-            best[point["optimizer"]] = (float(point["lr"]), median)
-    for text in np.unique(table["optimizer"]).tolist():
-        if text not in best:
-            raise ValueError(f"no rate of {text} takes the training loss to the target in {least} steps or more: choose another target")
-    return best
+        found.setdefault(point["optimizer"], []).append((median, float(point["lr"])))
+    chosen = {}
+    for text, rates in found.items():
+        fair = [(median, lr) for median, lr in rates if least <= median < np.inf]
+        if not fair:
+            reached = np.isfinite([median for median, _ in rates]).any()
+            why = "every rate that gets there takes fewer: take a lower target" if reached else (
+                "no rate gets there: take a higher target, or more steps")
+            raise ValueError(f"{text} does not take the training loss to the target in {least} steps or more; {why}")
+        median, lr = min(fair)
+        chosen[text] = lr, median
+    return chosen
 
 
-def fair_comparison(experiment: Experiment, optimizers: Sequence[str], table: Table, *, seeds: int = 5) -> Study:
+def fair_comparison(experiment: Experiment, optimizers: Sequence[str], search: Plan, table: Table, *, seeds: int = 5) -> Study:
     """Return the comparison at the rates of `fair_rates`, over as many steps as the first rule takes to the target.
 
-    Signs of noise are then classified at 0.7 T_key of each rule's rate: the experiment's own step of classification was for its own rate.
+    Signs of noise are then classified at 0.7 T_key of the first sign rule's rate: the experiment's own step was for its own rate.
 
     Parameters
     ----------
     experiment, optimizers, seeds
         As in `comparison`.
+    search : Plan
+        What `rate_search` returns; the study lists it, so that its table is kept and told with the rest.
     table : Table
-        What `rate_search` makes.
+        What `search` makes.
     """
     chosen = fair_rates(table)
     options = {name: value for name, value in experiment.options.items() if name != "classify_at"}
     shorter = experiment.replace(steps=int(np.ceil(chosen[optimizers[0]][1])), options=options)
-    return comparison(shorter, optimizers, seeds=seeds, rates={text: lr for text, (lr, _) in chosen.items()})
+    study = comparison(shorter, optimizers, seeds=seeds, rates={text: lr for text, (lr, _) in chosen.items()})
+    searched = {text: table.where(optimizer=text)["lr"] for text in chosen}
+    edges = [text for text, (lr, _) in chosen.items() if lr in (searched[text].min(), searched[text].max())]
+    about = {"rates": {text: {"lr": lr, "median_steps": median} for text, (lr, median) in chosen.items()}, "least_steps": LEAST,
+             "search": search.doc, "at_the_end_of_the_range": edges}
+    return replace(study, plans={"rates": search, **study.plans}, about=about)
