@@ -122,7 +122,8 @@ def make_study(
     made = _Made(name, system, study, tables, runs, check(tables), _laws(system, tables.get("sweep")))
     say(made.text(args.full))
     if folder is not None:
-        made.write(folder, failures, args.figures)
+        skipped = made.write(folder, failures, args.figures)
+        say("\n".join(skipped) if skipped else None)
         say(f"wrote {folder.path}: {', '.join(file for file in folder.files)}")
     for failure in failures:
         print(f"dynsim: {failure}", file=sys.stderr)
@@ -174,8 +175,8 @@ class _Made:
             parts.append("\n" + _exponents_text(self.laws))
         return "\n".join([*parts, "\n" + self.report.text(full=full)])
 
-    def write(self, folder: RunFolder, failures: Failures, figures: str) -> None:
-        """Write everything that was told, and figures."""
+    def write(self, folder: RunFolder, failures: Failures, figures: str) -> list[str]:
+        """Write everything that was told, and figures; return a sentence for each figure that the study has no data for."""
         texts = {
             "study.json": self._json(), "report.json": self.report.to_json() + "\n", "report.csv": self.report.to_csv(),
             "report.tex": self.report.to_latex(),
@@ -190,8 +191,7 @@ class _Made:
             for kind in ("csv", "nc"):
                 with failures:
                     table.save(folder.path / "sweeps" / entry / f"table.{kind}")
-        if figures != "none":
-            self._draw(folder, failures)
+        return [] if figures == "none" else self._draw(folder, failures)
 
     def _json(self) -> str:
         """Return what each sweep was for and what was run, as it was run."""
@@ -200,19 +200,21 @@ class _Made:
         about = {"kind": "dynsim study", "name": self.name, "system": self.system, "title": self.study.title, **self.study.about}
         return json.dumps(plain({**about, "sweeps": sweeps, "runs": runs}), indent=1) + "\n"
 
-    def _draw(self, folder: RunFolder, failures: Failures) -> None:
+    def _draw(self, folder: RunFolder, failures: Failures) -> list[str]:
         from ..plotting import save  # with it Matplotlib, which a study without figures does not need
 
         drawings: Mapping[str, Callable[[Any], Any]] = getattr(system_module(self.system), "STUDY_FIGURES", {}).get(self.name, {})
+        skipped = []
         for name, draw in drawings.items():
             with failures:
                 try:
                     figure = draw({**self.tables, **self.runs})
                 except Inconclusive as reason:
-                    failures.append(f"figure {name} not drawn: {reason}")
+                    skipped.append(f"figure {name} not drawn: {reason}")
                     continue
                 for kind in ("png", "svg"):
                     folder.write(f"figures/{name}.{kind}", partial(save, figure, kind=kind))
+        return skipped
 
 
 def _aligned(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

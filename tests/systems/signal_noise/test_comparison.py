@@ -162,7 +162,7 @@ def test_a_fair_rate_is_the_fastest_that_is_not_one_giant_step():
     table = searched(("gd", 0.1, slow), ("gd", 0.4, good), ("gd", 30, giant), ("signgd", 1, slow), ("signgd", 2, lost))
     assert signal_noise.fair_rates(table) == {"gd": (0.4, 120.0), "signgd": (1.0, 400.0)}
     assert signal_noise.fair_rates(table, least=1)["gd"] == (30.0, 1.0)
-    with pytest.raises(ValueError, match="gd does not take the training loss to the target in 500 steps or more; every rate that gets there"):
+    with pytest.raises(ValueError, match="gd does not .* in 500 steps or more; every rate that gets there"):
         signal_noise.fair_rates(table, least=500)
     with pytest.raises(ValueError, match="signgd does not .* no rate gets there"):
         signal_noise.fair_rates(searched(("signgd", 2, lost)))
