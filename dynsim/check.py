@@ -20,7 +20,8 @@ def check(
     Parameters
     ----------
     evidence : Trajectory or mapping
-        ``check(run)`` is short for ``check({"run": run})``; tables of sweeps are entries too, ``check({"sweep": table})``.
+        ``check(run)`` is short for ``check({"run": run})``; tables of sweeps are entries too, ``check({"sweep": table})``. Runs of
+        other names, which figures show beside tables, are not judged.
     claims : iterable or mapping of Claim, or one, optional
         Default: all claims of the run's system, and those about sweeps that the tables have the columns for.
     control : bool, default False
@@ -41,7 +42,7 @@ def check(
     run = evidence.get("run")
     if run is not None and run.final.ndim > 1:
         raise ValueError("this run has replicates: check one of them, check(run.replicate(0))")
-    about = dict(run.provenance) if run is not None else {name: dict(table.about) for name, table in evidence.items()}
+    about = dict(run.provenance) if run is not None else {name: dict(table.about) for name, table in _tables(evidence).items()}
     if claims is None:
         claims = _own_claims(evidence)
     chosen = _as_list(claims)
@@ -56,7 +57,7 @@ def check(
 def _own_claims(evidence: Mapping[str, Any]) -> list[Claim]:
     """Return the claims that the evidence's own system has about it."""
     run = evidence.get("run")
-    tables = {name: table for name, table in evidence.items() if name != "run"}
+    tables = _tables(evidence)
     systems = {e.provenance.get("system") for e in (run,) if e is not None}
     systems |= {table.about.get("experiment", {}).get("system") for table in tables.values()}
     if len(systems) != 1 or None in systems:
@@ -67,6 +68,11 @@ def _own_claims(evidence: Mapping[str, Any]) -> list[Claim]:
         if all(entry in evidence and all(name in evidence[entry] for name in names) for entry, names in claim.needs.items()):
             found.append(claim)
     return found
+
+
+def _tables(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables among the evidence; runs besides "run" are what figures show beside them."""
+    return {name: entry for name, entry in evidence.items() if not isinstance(entry, Trajectory)}
 
 
 def _undecided(claim: Claim, note: str) -> Verdict:

@@ -98,8 +98,8 @@ def grid_study(args: argparse.Namespace) -> int:
         chosen["optimizers"] = rule_names(args.optimizers)
     if args.steps is not None:
         chosen["steps"] = args.steps
-    if args.preset or args.config or any(text.partition("=")[0].strip() == "construction" for text in args.fields):
-        chosen["constructions"] = [experiment.setting.construction]  # asked for by name; else every one
+    own = experiment.setting.to_dict() if args.preset or args.config else [text.partition("=")[0].strip() for text in args.fields]
+    chosen["fixed"] = tuple(own)  # what was chosen is not varied
     study = module.snr_study(experiment, **chosen)
     folder = study_folder("snr", args)
     Out(args.json or args.quiet)(f"{experiment.system}, {title}: {experiment.origin}; {experiment.note}")

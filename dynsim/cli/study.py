@@ -58,7 +58,8 @@ def study_options(parser: argparse.ArgumentParser, seeds: str) -> None:
 def _study(name: str | None, args: argparse.Namespace) -> int:
     studies = getattr(system_module(args.system), "STUDIES", {})
     if name is not None and name not in studies:
-        raise ValueError(f"{args.system} has no theorem that sweeps could show; systems: {', '.join(SYSTEMS)}")
+        have = [system for system in SYSTEMS if name in getattr(system_module(system), "STUDIES", {})]
+        raise ValueError(f"{args.system} has no {name} that sweeps could show; there is one of {', '.join(have)}")
     name = args.name if name is None else name
     if name not in studies:
         raise ValueError(unknown_name("study", name, studies))
@@ -124,7 +125,7 @@ def make_study(
     if folder is not None:
         skipped = made.write(folder, failures, args.figures)
         say("\n".join(skipped) if skipped else None)
-        say(f"wrote {folder.path}: {', '.join(file for file in folder.files)}")
+        say(f"wrote {folder.path}: {', '.join(folder.files)}")
     for failure in failures:
         print(f"dynsim: {failure}", file=sys.stderr)
     if args.json:

@@ -42,8 +42,7 @@ LONG = {"token": "image and noise are a token each", "border": "noise in the bor
 
 
 def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
-    tables = {name: table for name, table in evidence.items() if isinstance(table, Table)}
-    return check(tables, [SWEEP_CLAIMS[id] for id in ids]).verdicts
+    return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
 
 
 def _entry(evidence: Evidence, name: str) -> Table:

@@ -22,7 +22,7 @@ SNR = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 
 def snr_study(
     experiment: Experiment, snr: Iterable[float] = SNR, optimizers: Iterable[str] = RULES, seeds: int = 5, *,
-    steps: int = CAP, constructions: Iterable[str] = CONSTRUCTIONS,
+    steps: int = CAP, constructions: Iterable[str] | None = None, fixed: Iterable[str] = (),
 ) -> Study:
     """Return the study of test loss against SNR: a grid of SNR and rule, trained to training loss 0.01, a sweep a construction.
 
@@ -38,7 +38,10 @@ def snr_study(
     steps : int
         Steps after which a run is given up: what it did not reach is NaN.
     constructions : iterable of str
-        Names of the sweeps, at least one; the other constructions do not restrict the setting.
+        Names of the sweeps, at least one; the other constructions do not restrict the setting. Default all, or the setting's own if
+        `fixed` names it.
+    fixed : iterable of str
+        Fields of the setting that were chosen and are to stay.
 
     Returns
     -------
@@ -56,6 +59,8 @@ def snr_study(
     (['token', 'border'], [0.1, 0.2, 1.0, 2.0])
     """
     levels = sorted({*(experiment.setting.replace(snr=value).snr for value in snr), NOISY, CLEAN})
+    if constructions is None:
+        constructions = (experiment.setting.construction,) if "construction" in fixed else CONSTRUCTIONS
     rules, names = list(optimizers), list(constructions)
     for argument, given, valid in (("optimizers", rules, RULES), ("constructions", names, CONSTRUCTIONS)):
         if not given:

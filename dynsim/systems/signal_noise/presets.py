@@ -21,8 +21,7 @@ _FIGURE3 = Setting(n=20, d=2000, s=20, sigma_p=2.0, mu_norm=1.0, m_k=100, m_v=20
 def _reconstruction(setting: Setting, lr: float, steps: int, note: str, every: int = 1, closely: int = 0, **options: float) -> Experiment:
     return Experiment(
         system="signal_noise", setting=setting, optimizer=SignGD(lr), steps=steps, record=_RECORD, every=every, closely=closely,
-        origin="reconstructed", note=note, options={**options, "reference_lr": lr, "reference_steps": steps},
-        rates={"signgd": lr, "gd": GD_LR},
+        origin="reconstructed", note=note, options=options, rates={"signgd": lr, "gd": GD_LR},
     )
 
 

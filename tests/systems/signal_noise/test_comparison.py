@@ -248,7 +248,7 @@ def test_figures_carry_verdicts_and_rates(evidence, runs):
 def test_a_figure_without_runs_says_so(evidence):
     texts = shown(signal_noise.STUDY_FIGURES["comparison"]["rules"](evidence))
     assert sum("no run of" in text for text in texts) == 2
-    with pytest.raises(Inconclusive, match="no table 'rules'"):
+    with pytest.raises(Inconclusive, match="no 'rules'"):
         signal_noise.STUDY_FIGURES["comparison"]["rules"]({})
 
 

@@ -266,7 +266,7 @@ def test_figure_carries_verdicts_and_says_what_is_missing(evidence):
     texts = shown(draw(evidence))
     assert sum(text.endswith(": holds") for text in texts) == 11
     for ax in (plot_ratios({}, "complete", "a panel"), plot_errors({}, {"complete": "sigma_p"}, "a panel")):
-        assert "no sweep 'complete'" in " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
+        assert "has no 'complete'" in " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
     table = evidence["complete"]
     broken = {"complete": changed(table, **{SIGNAL: 2 * table[SIGNAL]})}
     ax = plot_ratios(broken, "complete", "a panel", "geometry_sign_ratio_complete")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from ....claims import Assumption, Claim, Inconclusive, Measured, Source
 from ....optimizers import Adam, GradientDescent, SignGD
 from ....sweep import Table, changed
-from ..presets import preset
+from ..presets import experiment
 
-__all__ = ["CLAIMS", "Course", "courses", "is_adam", "is_gd", "is_signgd", "judged", "slopes"]
+__all__ = ["CLAIMS", "Course", "courses", "is_adam", "is_gd", "is_signgd", "judged", "slopes", "spacing"]
 
 PAGE = "docs/comparison.md"
 FIGURE = "Fig. 2 (Adam behaves like SignGD, its loss curve bends; caption, as read here); numbers chosen here"
@@ -22,6 +23,21 @@ WINDOW = 50
 """Steps over which a local slope of the log loss is taken."""
 
 
+FIGURE3 = experiment("figure3")
+"""What the statements about curves and query noise are about: its setting, with disjoint supports or without, its rate and its steps."""
+LOSSES = 180
+"""Recorded training losses over the experiment's steps, about."""
+SPACINGS = (1, 2, 5, 10, 25, 50)
+"""Spacings of recorded training losses: they divide the steps over which local slopes are taken."""
+
+
+def spacing(name: str, steps: int) -> int:
+    """Return the steps between recorded numbers in a comparison over `steps`: test losses and errors at every fourth training loss."""
+    of_loss = max(every for every in SPACINGS if every <= max(1, steps // LOSSES))
+    return of_loss if name == "train_loss" else 4 * of_loss
+
+
+@dataclass(frozen=True)
 class Course:
     """What one rule did in every seed of a comparison.
 
@@ -34,19 +50,15 @@ class Course:
         Its rows, in the order of the seeds.
     """
 
-    def __init__(self, text: str, rule: Any, rows: Table) -> None:
-        self.text, self.rule, self.rows = text, rule, rows
+    text: str
+    rule: Any
+    rows: Table
 
     def series(self, name: str) -> tuple[NDArray, NDArray]:
         """Return the steps, shape (T,), and the values, shape (seeds, T), of a recorded course, up to the rule's own horizon."""
-        values = self.rows[name]
-        every = self._every(name)
+        every = spacing(name, self.rows.experiment.steps)
         count = int(self.rows["steps"].max()) // every + 1
-        return every * np.arange(count), values[:, :count]
-
-    def _every(self, name: str) -> int:
-        doc = self.rows.docs[name]  # "... every 5 steps"
-        return int(doc.split(" every ")[1].split()[0])
+        return every * np.arange(count), self.rows[name][:, :count]
 
 
 def courses(table: Table, which: Callable[[Any], bool] | None = None) -> list[Course]:
@@ -57,10 +69,10 @@ def courses(table: Table, which: Callable[[Any], bool] | None = None) -> list[Co
     Inconclusive
         If there is none.
     """
-    experiment, ran = table.experiment, table.rows(table["error"] == "")
+    here, ran = table.experiment, table.rows(table["error"] == "")
     found = []
     for point, rows in ran.points():
-        rule = experiment.vary({key: value for key, value in point.items() if key in ("optimizer", "lr")}).optimizer
+        rule = here.vary({key: value for key, value in point.items() if key in ("optimizer", "lr")}).optimizer
         if which is None or which(rule):
             found.append(Course(point["optimizer"], rule, rows.rows(np.argsort(rows["seed"]))))
     if not found:
@@ -69,7 +81,7 @@ def courses(table: Table, which: Callable[[Any], bool] | None = None) -> list[Co
 
 
 def judged(table: Table, which: Callable[[Any], bool], *names: str) -> list[Course]:
-    """Return the courses that a claim about every seed is decided on: those at the reference rate, if there are any.
+    """Return the courses that a claim about every seed is decided on: those at figure3's rate, if there are any.
 
     Raises
     ------
@@ -77,7 +89,7 @@ def judged(table: Table, which: Callable[[Any], bool], *names: str) -> list[Cour
         If there is none, if one of them lacks a seed of the table, or if a recorded number of theirs is not finite.
     """
     found = courses(table, which)
-    found = [course for course in found if _at_reference(table, course.rule)] or found
+    found = [course for course in found if course.rule.lr == FIGURE3.optimizer.lr] or found
     seeds = np.unique(table["seed"])
     for course in found:
         lost = np.setdiff1d(seeds, course.rows["seed"])
@@ -88,10 +100,6 @@ def judged(table: Table, which: Callable[[Any], bool], *names: str) -> list[Cour
             if not good.all():
                 raise Inconclusive(f"{name} of {course.text} is not finite throughout in seed {course.rows['seed'][np.argmin(good)]}")
     return found
-
-
-def _at_reference(table: Table, rule: Any) -> bool:
-    return rule.lr == table.experiment.options.get("reference_lr")
 
 
 def is_signgd(rule: Any) -> bool:
@@ -314,8 +322,8 @@ def _late(loss: NDArray) -> NDArray:
     return np.concatenate([loss[:, :2], loss[:, 2:] * (1.0 + 1e-15)], axis=1)
 
 
-def _at_preset(which: Callable[[Any], bool]) -> Assumption:
-    """The rules in question run at the rate and over the steps of a preset that the statement is about."""
+def _at_figure3(which: Callable[[Any], bool]) -> Assumption:
+    """The rules in question run as in the preset that the statement is about."""
 
     def met(evidence: Mapping[str, Any]) -> bool:
         table = evidence["rules"]
@@ -323,16 +331,11 @@ def _at_preset(which: Callable[[Any], bool]) -> Assumption:
             found = courses(table, which)
         except Inconclusive:
             return False
-        right = any(_at_reference(table, course.rule) for course in found)
-        return right and table.experiment.options.get("reference_steps") == table.experiment.steps and _is_figure3(table)
+        here = table.experiment
+        same = {**here.setting.to_dict(), "disjoint": None} == {**FIGURE3.setting.to_dict(), "disjoint": None}
+        return same and here.steps == FIGURE3.steps and any(course.rule.lr == FIGURE3.optimizer.lr for course in found)
 
     return Assumption(f"{(which.__doc__ or '').rstrip('.')} at the setting, the rate and the steps of figure3", met)
-
-
-def _is_figure3(table: Table) -> bool:
-    """The setting of figure3, with disjoint supports or without."""
-    own, theirs = table.experiment.setting.to_dict(), preset("figure3").to_dict()
-    return {**own, "disjoint": None} == {**theirs, "disjoint": None}
 
 
 LOSS, CROSSED = {"rules": ("train_loss",)}, {"rules": ("crossed", "crossable")}
@@ -340,38 +343,38 @@ LOSS, CROSSED = {"rules": ("train_loss",)}, {"rules": ("crossed", "crossable")}
 CLAIMS = (
     Claim(
         "adam_losses_coincide", "Adam's training losses for several beta1 are within 10 % of one another over the whole run",
-        _adams_coincide, Source("paper", FIGURE), r"L_{\beta_1} \approx L_{\beta_1'}", LOSS, (_at_preset(is_adam),),
+        _adams_coincide, Source("paper", FIGURE), r"L_{\beta_1} \approx L_{\beta_1'}", LOSS, (_at_figure3(is_adam),),
         _with(lambda rule: is_adam(rule) and rule.beta1 == 0.0, "train_loss", lambda loss: 1.2 * loss),
     ),
     Claim(
         "signgd_loss_straight", "SignGD's log loss is straight: its mean slope over the last third of the run is within 10 % of that over "
-        "the middle third, in every seed", _straight, Source("paper", FIGURE), r"\log L \propto -t", LOSS, (_at_preset(is_signgd),),
+        "the middle third, in every seed", _straight, Source("paper", FIGURE), r"\log L \propto -t", LOSS, (_at_figure3(is_signgd),),
         _with(is_signgd, "train_loss", _bent),
     ),
     Claim(
         "signgd_loss_keeps_slope", "the last 50 steps of SignGD's log loss have at least 0.8 of its steepest slope, in every seed",
-        _keeps_slope, Source("ours", PAGE), "", LOSS, (_at_preset(is_signgd),), _with(is_signgd, "train_loss", _bent),
+        _keeps_slope, Source("ours", PAGE), "", LOSS, (_at_figure3(is_signgd),), _with(is_signgd, "train_loss", _bent),
     ),
     Claim(
         "adam_loss_bends", "Adam's log loss bends: its mean slope over the last third of the run is below 0.7 of that over the middle "
         "third, in every seed and for every beta1", partial(_bends, _late_over_middle, 0.7, "of the slope before"), Source("paper", FIGURE),
-        r"\log L \text{ sublinear}", LOSS, (_at_preset(is_adam),), _with(is_adam, "train_loss", _straightened),
+        r"\log L \text{ sublinear}", LOSS, (_at_figure3(is_adam),), _with(is_adam, "train_loss", _straightened),
     ),
     Claim(
         "adam_loss_slows", "the last 50 steps of Adam's log loss have less than half of its steepest slope, in every seed and for every "
         "beta1",
-        partial(_bends, _last_over_steepest, 0.5, "of the steepest slope"), Source("ours", PAGE), "", LOSS, (_at_preset(is_adam),),
+        partial(_bends, _last_over_steepest, 0.5, "of the steepest slope"), Source("ours", PAGE), "", LOSS, (_at_figure3(is_adam),),
         _with(is_adam, "train_loss", _straightened),
     ),
     Claim(
         "signgd_query_noise_crosses", "under SignGD at least 95 % of query noise against its row has changed sign by the end",
         partial(_crossed, is_signgd, least=0.95), Source("paper", "Lemma 4.7 (title) and Fig. 2; share and classification chosen here"), "",
-        CROSSED, (_at_preset(is_signgd),), _with(is_signgd, "crossed", lambda share: 0.9 * share),
+        CROSSED, (_at_figure3(is_signgd),), _with(is_signgd, "crossed", lambda share: 0.9 * share),
     ),
     Claim(
         "adam_query_noise_stays", "under Adam (beta2 >= 0.99) at most 2 % of query noise against its row has changed sign by the end",
         partial(_crossed, is_adam, most=0.02), Source("paper", "Fig. 2 (negative query noise does not turn under Adam); share chosen here"),
-        "", CROSSED, (_at_preset(is_adam),), _with(is_adam, "crossed", lambda share: 1.0 - share),
+        "", CROSSED, (_at_figure3(is_adam),), _with(is_adam, "crossed", lambda share: 1.0 - share),
     ),
     Claim(
         "gd_generalises_in_every_seed", "stopped at SignGD's final training loss, gradient descent has at most 0.35 of its test error, in "

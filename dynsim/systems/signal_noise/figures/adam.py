@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .... import plotting
-from ....check import check
-from ....claims import Inconclusive, Verdict
+from ....claims import Inconclusive
 from ....plotting import COLOURS
-from ....sweep import Table
 from ....trajectory import Trajectory
 from ..adam import followed_below, gradient_ratio, log_root
-from ..claims.adam import CLAIMS, MEMORIES, half_crossed, pooled, predicted
+from ..claims.adam import MEMORIES, half_crossed, pooled, predicted
 from ..reading import Reading
+from .drawing import from_evidence, sweep_verdicts
 
 __all__ = ["ADAM_FIGURES", "memory", "plot_crossed", "plot_gradient", "plot_ratio"]
 
@@ -27,22 +26,15 @@ Evidence = Mapping[str, Any]
 RUN_COLOURS = dict(zip(MEMORIES, ("vermillion", "blue"), strict=True))
 
 
-def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
-    tables = {name: entry for name, entry in evidence.items() if isinstance(entry, Table)}
-    return check(tables, [claim for claim in CLAIMS if claim.id in ids]).verdicts
-
-
 def plot_crossed(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw the share of pairs against their row that cross, against beta2, with the predicted threshold."""
-    verdicts = _verdicts(evidence, "adam_transition", "adam_transition_overlap")
+    verdicts = sweep_verdicts(evidence, "adam_transition", "adam_transition_overlap")
     with plotting.panel(ax, "query noise against its row that crosses", verdicts) as ax:
-        for entry, colour, label in (("beta2", "blue", "disjoint supports"), ("beta2_overlap", "orange", "overlapping")):
-            if entry in evidence:
-                beta2, share = pooled(evidence[entry])
+        for sweep, colour, label in (("beta2", "blue", "disjoint supports"), ("beta2_overlap", "orange", "overlapping")):
+            if sweep in evidence:
+                beta2, share = pooled(evidence[sweep])
                 plotting.line(ax, 1.0 - beta2, share, COLOURS[colour], label, marker="o", markersize=3.5)
-        if "beta2" not in evidence:
-            raise Inconclusive("the evidence has no sweep 'beta2'")
-        table = evidence["beta2"]
+        table = from_evidence(evidence, "beta2")
         for value, label, style in (
             (predicted(table), r"predicted half, $\beta_2^*$", (0, (4, 2))),
             (predicted(table, followed_below), "SignGD followed up to here", (0, (1, 2))),
@@ -64,9 +56,7 @@ def plot_crossed(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
 
 def _run(evidence: Evidence, name: str) -> tuple[Trajectory, NDArray]:
     """Return a run and its gradient in the pairs against their row, (T, pairs)."""
-    if name not in evidence:
-        raise Inconclusive(f"the evidence has no run {name!r}")
-    r = Reading(evidence[name])
+    r = Reading(from_evidence(evidence, name))
     t = r.row(r.classify_at)
     signal = np.sign(r["query_signal"])
     against = (np.sign(r["query_noise"][t]) * signal[t][:, None] < 0) & (signal[t:] == signal[t]).all(0)[:, None]
@@ -93,7 +83,7 @@ def plot_gradient(evidence: Evidence, name: str, *, ax: Axes | None = None) -> A
 
 def plot_ratio(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw the steps that query noise makes, in units of the rate, under both memories."""
-    verdicts = _verdicts(evidence, "adam_freezes_query_noise", "adam_follows_signgd")
+    verdicts = sweep_verdicts(evidence, "adam_freezes_query_noise", "adam_follows_signgd")
     with plotting.panel(ax, "steps made, in units of the rate", verdicts) as ax:
         for name, beta2 in MEMORIES.items():
             run, gradient = _run(evidence, name)

@@ -11,16 +11,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .... import plotting
-from ....check import check
-from ....claims import Inconclusive, Verdict
+from ....claims import Verdict
 from ....optimizers import describe
 from ....plotting import COLOURS
 from ....sweep import Table
 from ....trajectory import Trajectory
-from ..claims import SWEEP_CLAIMS
 from ..claims.comparison import WINDOW, Course, courses, is_adam, is_signgd, slopes
 from ..reading import reading
-from .drawing import SIGNAL, STEP, draw_noise, finite, time_frame, view
+from .drawing import SIGNAL, STEP, draw_noise, finite, from_evidence, sweep_verdicts, time_frame, view
 
 __all__ = ["COMPARISON_FIGURES", "equal_loss", "plot_courses", "plot_noise_and_signals", "plot_slopes", "rules"]
 
@@ -28,16 +26,6 @@ Evidence = Mapping[str, Any]
 
 RULE_COLOURS = ("blue", "vermillion", "orange", "purple", "green", "indigo", "olive", "wine")
 """Colours of the rules, in their order in the table."""
-
-
-def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
-    return check({"rules": _table(evidence)}, [SWEEP_CLAIMS[id] for id in ids]).verdicts
-
-
-def _table(evidence: Evidence) -> Table:
-    if "rules" not in evidence:
-        raise Inconclusive("the evidence has no table 'rules'")
-    return evidence["rules"]
 
 
 def _coloured(table: Table) -> list[tuple[Course, str]]:
@@ -96,7 +84,7 @@ def plot_courses(evidence: Evidence, name: str, title: str, verdicts: tuple[Verd
     ax : Axes, optional
     """
     with plotting.panel(ax, title, verdicts) as ax:
-        table = _table(evidence)
+        table = from_evidence(evidence, "rules")
         for course, colour in _coloured(table):
             steps, values = course.series(name)
             kept = steps <= table.experiment.steps
@@ -122,9 +110,9 @@ def plot_slopes(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
         Entry "rules": the table of a comparison.
     ax : Axes, optional
     """
-    verdicts = _verdicts(evidence, "signgd_loss_straight", "adam_loss_bends")
+    verdicts = sweep_verdicts(evidence, "signgd_loss_straight", "adam_loss_bends")
     with plotting.panel(ax, "(d) Local slope of the log loss", verdicts) as ax:
-        table = _table(evidence)
+        table = from_evidence(evidence, "rules")
         for course, colour in _coloured(table):
             steps, loss = course.series("train_loss")
             kept = steps <= table.experiment.steps
@@ -155,7 +143,7 @@ def rules(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
         Figure or subfigure to fill.
     """
     fig = plotting.new_figure(12.2, 8.6) if fig is None else fig
-    table = _table(evidence)
+    table = from_evidence(evidence, "rules")
     _headline(fig, table, "Update rules on the same data, after Fig. 2 of Li et al. (arXiv 2410.04870)")
     ax = plotting.grid(fig, 2, 3, bottom=1.15, between=(1.95, 0.95))
     panels = (("a", is_signgd, "signgd_query_noise_crosses"), ("b", is_adam, "adam_query_noise_stays"))
@@ -166,11 +154,11 @@ def rules(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
             continue
         course, run = found
         title = f"({letter}) Noise and signals, {_label(course)}, seed {run.provenance.get('seed')}"
-        plot_noise_and_signals(run, title, _verdicts(evidence, claim), ax=at)
-    plot_courses(evidence, "train_loss", "(c) Training loss", _verdicts(evidence, "adam_losses_coincide"), ax=ax[2])
+        plot_noise_and_signals(run, title, sweep_verdicts(evidence, claim), ax=at)
+    plot_courses(evidence, "train_loss", "(c) Training loss", sweep_verdicts(evidence, "adam_losses_coincide"), ax=ax[2])
     plot_slopes(evidence, ax=ax[3])
     plot_courses(evidence, "test_loss", "(e) Test loss", ax=ax[4])
-    plot_courses(evidence, "test_error", "(f) Test error", _verdicts(evidence, "gd_generalises_in_every_seed"), ax=ax[5])
+    plot_courses(evidence, "test_error", "(f) Test error", sweep_verdicts(evidence, "gd_generalises_in_every_seed"), ax=ax[5])
     return fig
 
 
@@ -194,9 +182,9 @@ def equal_loss(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
         Figure or subfigure to fill.
     """
     fig = plotting.new_figure(9.2, 5.0) if fig is None else fig
-    table = _table(evidence)
+    table = from_evidence(evidence, "rules")
     _headline(fig, table, "At equal training loss")
-    verdicts = _verdicts(evidence, "gd_generalises_in_every_seed", "gd_generalises_on_average")
+    verdicts = sweep_verdicts(evidence, "gd_generalises_in_every_seed", "gd_generalises_on_average")
     for ax, name, title in zip(plotting.grid(fig, 1, 2, bottom=1.15), ("test_error", "test_loss"), ("(a) Test error", "(b) Test loss"),
                                strict=True):
         with plotting.panel(ax, title, verdicts if name == "test_error" else ()) as panel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ....check import check
 from ....claims import Inconclusive, Verdict
 from ....plotting import COLOURS, bundle, stage_bands
 from ....trajectory import Trajectory
-from ..claims import CLAIMS
+from ..claims import CLAIMS, SWEEP_CLAIMS
 from ..observables import OBSERVABLES
 from ..reading import Reading, reading
 from ..stages import StageTable, stage_table
@@ -41,6 +41,18 @@ def single(run: Trajectory) -> Reading:
 def verdicts_on(run: Trajectory, *claims: str) -> tuple[Verdict, ...]:
     """Return the verdicts on some claims, for a title."""
     return check(run, [CLAIMS[claim] for claim in claims]).verdicts
+
+
+def sweep_verdicts(evidence: Mapping[str, Any], *ids: str) -> tuple[Verdict, ...]:
+    """Return the verdicts on some claims about sweeps, for a title."""
+    return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
+
+
+def from_evidence(evidence: Mapping[str, Any], name: str) -> Any:
+    """Return an entry of the evidence of a study; Inconclusive, which empties the panel, where it lacks it."""
+    if name not in evidence:
+        raise Inconclusive(f"the evidence has no {name!r}")
+    return evidence[name]
 
 
 def once(r: Reading, key: str, f: Callable[[], Any]) -> Any:

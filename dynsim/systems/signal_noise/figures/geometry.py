@@ -9,13 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .... import plotting
-from ....check import check
-from ....claims import Inconclusive, Verdict
 from ....plotting import COLOURS
 from ....sweep import Table
-from ..claims import SWEEP_CLAIMS
 from ..claims.geometry import LEVEL, RULES, mean_errors, ratios
 from ..geometry import fresh_error, value_ratio
+from .drawing import from_evidence, sweep_verdicts
 
 __all__ = ["GEOMETRY_FIGURES", "geometry", "plot_errors", "plot_ratios"]
 
@@ -32,12 +30,6 @@ LINES = {
 """Legend and dashes of the prediction for each kind of rule."""
 
 
-def _table(evidence: Evidence, entry: str) -> Table:
-    if entry not in evidence:
-        raise Inconclusive(f"the evidence has no sweep {entry!r}")
-    return evidence[entry]
-
-
 def plot_ratios(evidence: Evidence, entry: str, title: str, *ids: str, ax: Axes | None = None) -> Axes:
     """Draw mean value signal over mean value noise against the noise level, at equal training loss, with the l1 and l2 predictions.
 
@@ -51,8 +43,8 @@ def plot_ratios(evidence: Evidence, entry: str, title: str, *ids: str, ax: Axes 
         Claims whose verdicts the panel carries.
     ax : Axes, optional
     """
-    with plotting.panel(ax, title, _verdicts(evidence, *ids)) as ax:
-        table = _table(evidence, entry)
+    with plotting.panel(ax, title, sweep_verdicts(evidence, *ids)) as ax:
+        table = from_evidence(evidence, entry)
         for rule, (name, colour, marker, size) in STYLES.items():
             x, y = np.array(sorted((at.point["sigma_p"], at.value.mean()) for at in ratios(table, rule))).T
             ax.plot(x, y, marker=marker, markersize=size, color=COLOURS[colour], linewidth=1.2, label=name)
@@ -81,10 +73,10 @@ def plot_errors(evidence: Evidence, entries: Mapping[str, str], title: str, *ids
         Claims whose verdicts the panel carries.
     ax : Axes, optional
     """
-    with plotting.panel(ax, title, _verdicts(evidence, *ids)) as ax:
+    with plotting.panel(ax, title, sweep_verdicts(evidence, *ids)) as ax:
         ends = []
         for entry, variable in entries.items():
-            table = _table(evidence, entry)
+            table = from_evidence(evidence, entry)
             first, setting = entry == next(iter(entries)), table.experiment.setting
             for rule, (name, colour, marker, size) in STYLES.items():
                 values, errors = mean_errors(table, rule, variable)
@@ -102,10 +94,6 @@ def plot_errors(evidence: Evidence, entries: Mapping[str, str], title: str, *ids
         ax.set_xlabel(r"signal over noise, $\|\mu\|/\sigma_p$")
         ax.set_ylabel(f"test error at {LEVEL.replace('_', ' ').replace('<', ' < ')}")
     return ax
-
-
-def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
-    return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
 
 
 def geometry(evidence: Evidence, *, fig: Figure | None = None) -> Figure:

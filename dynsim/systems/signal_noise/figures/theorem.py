@@ -11,15 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .... import plotting
-from ....check import check
-from ....claims import Inconclusive, Verdict
 from ....plotting import COLOURS
 from ....scaling import wilson_interval
 from ....scaling.figures import plot_scaling
 from ....sweep import Table
-from ..claims import SWEEP_CLAIMS
 from ..claims.sweeps import EXPONENTS, THEOREM, fitted
 from ..predictions import EPS, LEVELS, SMALL
+from .drawing import from_evidence, sweep_verdicts
 
 __all__ = ["THEOREM_FIGURES", "asymptotics", "exponents", "plot_eps", "plot_probability", "plot_sharpening", "plot_test_loss_along_d"]
 
@@ -30,10 +28,6 @@ LABELS = {
     "lr": r"learning rate, $\eta$", "m_k": r"rows, $m_k$", "sigma_p": r"noise level, $\sigma_p$", "s": r"coordinates of a noise token, $s$",
     "mu_norm": r"signal, $\|\mu\|$", "n": r"training samples, $n$",
 }
-
-
-def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
-    return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
 
 
 def exponents(evidence: Evidence, quantity: str, *, fig: Figure | None = None) -> Figure:
@@ -48,7 +42,7 @@ def exponents(evidence: Evidence, quantity: str, *, fig: Figure | None = None) -
         Figure or subfigure to fill.
     """
     fig = plotting.new_figure(11.6, 8.0) if fig is None else fig
-    table = _entry(evidence, "sweep")
+    table = from_evidence(evidence, "sweep")
     seeds = len(np.unique(table["seed"]))
     what = f"T_attn, first mean s_11 < {SMALL:g}" if quantity == "t_attn" else f"T, first training loss <= {EPS:g}"
     plotting.headline(fig, f"Theorem 3.2 of Li et al. (arXiv 2410.04870): the rates of {what}",
@@ -58,7 +52,7 @@ def exponents(evidence: Evidence, quantity: str, *, fig: Figure | None = None) -
             plotting.note(ax, f"{name} was not varied")
             plotting.frame(ax)
             continue
-        (verdict,) = _verdicts(evidence, f"{quantity}_exponent_{name}")
+        (verdict,) = sweep_verdicts(evidence, f"{quantity}_exponent_{name}")
         law = fitted(table, quantity, name, theory={name: theory})
         plot_scaling(table.arm(name), quantity, name, law=law, ax=ax)
         found = law[name]
@@ -69,16 +63,10 @@ def exponents(evidence: Evidence, quantity: str, *, fig: Figure | None = None) -
     return fig
 
 
-def _entry(evidence: Evidence, name: str) -> Table:
-    if name not in evidence:
-        raise Inconclusive(f"the evidence has no sweep {name!r}")
-    return evidence[name]
-
-
 def plot_probability(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw the share of seeds for which loss, attention and test loss are as the theorem says, against n, with Wilson intervals."""
-    with plotting.panel(ax, "all of Theorem 3.2 in how many seeds", _verdicts(evidence, "theorem_3_2_probability")) as ax:
-        table = _entry(evidence, "path")
+    with plotting.panel(ax, "all of Theorem 3.2 in how many seeds", sweep_verdicts(evidence, "theorem_3_2_probability")) as ax:
+        table = from_evidence(evidence, "path")
         n = np.unique(table["n"])
         parts = [table.where(n=k) for k in n]
         good = [int(np.all([part[id] == "holds" for id in THEOREM], axis=0).sum()) for part in parts]
@@ -103,8 +91,8 @@ def _ticks(ax: Axes, values: Any) -> None:
 
 def plot_test_loss_along_d(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw test loss and test error at T against d along the paper's path."""
-    with plotting.panel(ax, "test loss as d grows", _verdicts(evidence, "theorem_3_2_test_loss_flat")) as ax:
-        table = _entry(evidence, "growing_d")
+    with plotting.panel(ax, "test loss as d grows", sweep_verdicts(evidence, "theorem_3_2_test_loss_flat")) as ax:
+        table = from_evidence(evidence, "growing_d")
         d = np.unique(table["d"])
         for name, colour, label in (("test_loss@t_loss", "blue", "test loss"), ("test_error@t_loss", "vermillion", "test error")):
             if name in table:
@@ -122,9 +110,9 @@ def plot_test_loss_along_d(evidence: Evidence, *, ax: Axes | None = None) -> Axe
 
 def plot_eps(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw T against log(1/eps) between its bounds, at the theory preset."""
-    verdicts = _verdicts(evidence, "t_loss_exponent_eps", "t_loss_sandwich")
+    verdicts = sweep_verdicts(evidence, "t_loss_exponent_eps", "t_loss_sandwich")
     with plotting.panel(ax, "T against log(1/eps)", verdicts) as ax:
-        table = _entry(evidence, "sweep")
+        table = from_evidence(evidence, "sweep")
         base = table
         for name in table.axes:
             base = base.along(*[other for other in base.axes if other != name])
@@ -149,8 +137,8 @@ def plot_eps(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
 
 def plot_sharpening(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw how far T's exponents are from the theorem's, against s."""
-    with plotting.panel(ax, "T's exponents as s grows", _verdicts(evidence, "t_loss_exponents_sharpen"), legend_columns=3) as ax:
-        tables = [_entry(evidence, name) for name in ("sweep", "s_2000", "s_20000")]
+    with plotting.panel(ax, "T's exponents as s grows", sweep_verdicts(evidence, "t_loss_exponents_sharpen"), legend_columns=3) as ax:
+        tables = [from_evidence(evidence, name) for name in ("sweep", "s_2000", "s_20000")]
         s = [table.experiment.setting.s for table in tables]
         colours = ("blue", "vermillion", "green", "purple", "orange", "indigo")
         for (name, theory), colour in zip(EXPONENTS["t_loss"].items(), colours, strict=True):

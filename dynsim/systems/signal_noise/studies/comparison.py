@@ -12,6 +12,7 @@ from ....experiment import Experiment
 from ....measures import At, Series, Underflow
 from ....study import Plan, Study
 from ....sweep import Table
+from ..claims.comparison import spacing
 from ..measures import MEASURES
 from ..predictions import EPS, predict
 
@@ -19,11 +20,6 @@ __all__ = ["LEAST", "LONGER", "RULES", "comparison", "fair_comparison", "fair_ra
 
 RULES = ("signgd", "adam:0.9", "adam:0.5", "adam:0.0", "gd")
 """Rules of the paper's Fig. 2."""
-
-LOSSES = 180
-"""Recorded training losses over the experiment's steps, about; of test losses and errors a quarter of that."""
-SPACINGS = (1, 2, 5, 10, 25, 50)
-"""Spacings of recorded training losses: they divide the 50 steps over which local slopes are taken."""
 
 LONGER = 3
 """Times the experiment's steps that a linear rule gets: at its rate it comes down to the sign rules' final loss later."""
@@ -78,10 +74,9 @@ def comparison(
             raise ValueError(f"optimizers: {text!r} is given twice" if same == text else f"optimizers: {same!r} and {text!r} are one rule")
         points.append({"optimizer": text, "lr": rule.lr, "steps": experiment.steps * (LONGER if rule.kind == "linear" else 1)})
     experiment = _classified(experiment, points)
-    loss_every = max(every for every in SPACINGS if every <= max(1, experiment.steps // LOSSES))
+    names = ("train_loss", "test_loss", "test_error")
     measures = (
-        Series("train_loss", loss_every, "train_loss"), *(Series(name, 4 * loss_every, name) for name in ("test_loss", "test_error")),
-        *(At(name, experiment.steps) for name in ("train_loss", "test_loss", "test_error")),
+        *(Series(name, spacing(name, experiment.steps), name) for name in names), *(At(name, experiment.steps) for name in names),
         *MEASURES["crossed"], *MEASURES["stages"], Underflow(),
     )
     every = max(1, experiment.steps // SHOWN)
