@@ -7,14 +7,14 @@ from .experiment import Experiment
 from .gradcheck import gradcheck
 from .layout import Layout
 from .measures import At, First, Verdicts
-from .optimizers import Adam, GradientDescent, SignGD
-from .simulate import Interrupted, iterate, simulate
+from .optimizers import Adam, GradientDescent, GradientFlow, SignGD
+from .simulate import Interrupted, LossBelow, iterate, simulate
 from .sweep import Sampled, SweepError, SweepFolderError, SweepInterrupted, Table, load_table, sweep
 from .system import Inexact
 from .trajectory import Trajectory, TrajectoryError, load
 
 __all__ = [
-    "Adam", "At", "Claim", "Experiment", "First", "GradientDescent", "Inexact", "Interrupted", "Layout", "Measured", "Report", "Sampled",
-    "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "Trajectory",
+    "Adam", "At", "Claim", "Experiment", "First", "GradientDescent", "GradientFlow", "Inexact", "Interrupted", "Layout", "LossBelow",
+    "Measured", "Report", "Sampled", "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "Trajectory",
     "TrajectoryError", "Verdicts", "__version__", "check", "gradcheck", "iterate", "load", "load_table", "simulate", "sweep",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 from .plain import plain
 from .tabular import csv_text, latex_text
 
-__all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "judge"]
+__all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "from_evidence", "judge"]
 
 VERDICTS = ("violated", "inconclusive", "not applicable", "holds")
 """In the order of a report: what needs attention comes first."""
@@ -27,6 +27,13 @@ Evidence = Mapping[str, Any]
 
 class Inconclusive(Exception):
     """The evidence lacks what a claim needs, or the event lies past the horizon; the message says which."""
+
+
+def from_evidence(evidence: Evidence, name: str) -> Any:
+    """Return an entry of the evidence; Inconclusive, which empties the panel of a figure, where it lacks it."""
+    if name not in evidence:
+        raise Inconclusive(f"the evidence has no {name!r}")
+    return evidence[name]
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,13 @@ class Verdict:
     Attributes
     ----------
     verdict : str
-        "violated", "inconclusive", "not applicable" or "holds".
+        "violated", "inconclusive", "not applicable" (an assumption is unmet, whether there is a number or not) or "holds".
     margin : float
-        (tolerance - deviation) / tolerance: positive when the measured number is within tolerance; NaN when inconclusive.
+        (tolerance - deviation) / tolerance: positive when the measured number is within tolerance; NaN where there is no number.
     unmet : tuple of str
         Assumptions that are not met.
     note : str
-        Why it is inconclusive.
+        Why there is no number.
     """
 
     id: str
@@ -164,7 +171,7 @@ class Verdict:
     note: str = ""
 
     def __str__(self) -> str:
-        if self.verdict == "inconclusive":
+        if self.note:
             numbers = self.note
         else:
             unit = f" {self.unit}" if self.unit else ""
@@ -179,7 +186,7 @@ class Verdict:
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """Return the verdict on one claim.
 
-    A claim whose assumption is unmet is "not applicable", with the number it would have been decided on.
+    A claim whose assumption is unmet is "not applicable", with the number it would have been decided on, if there is one.
     """
     undecided = Verdict(claim.id, claim.statement, str(claim.source), "inconclusive")
     for entry, names in claim.needs.items():
@@ -194,7 +201,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
             m = claim.measure(evidence)
     except Inconclusive as reason:
-        return replace(undecided, note=str(reason), unmet=unmet)
+        return replace(undecided, verdict="not applicable" if unmet else "inconclusive", note=str(reason), unmet=unmet)
     except ArithmeticError as error:
         return replace(undecided, note=f"the run's numbers leave the range of float64 ({error})", unmet=unmet)
     deviation, tolerance = float(m.deviation), float(m.tolerance)

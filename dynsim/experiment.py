@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .optimizers import OPTIMIZERS, SIGN_LIKE, as_optimizer, describe, from_description, from_text
+from .optimizers import OPTIMIZERS, SIGN_LIKE, as_optimizer, describe, from_description, from_text, has_rate
 from .progress import Progress
-from .recording import recorded_steps
+from .recording import log_times, recorded_steps
 from .registry import system_module
-from .simulate import Interrupted, simulate
+from .settings import check_number
+from .simulate import Interrupted, LossBelow, simulate
 from .trajectory import Trajectory
 
 __all__ = ["Experiment"]
@@ -38,8 +40,13 @@ class Experiment:
         Name of the system's folder.
     setting : object
         The system's frozen setting.
-    optimizer : Optimizer
+    optimizer : Optimizer or GradientFlow
     steps : int
+        Updates to make; for every rule but gradient flow.
+    until : float
+        Time to integrate gradient flow, > 0.
+    target_loss : float
+        Training loss, > 0, at which the run ends before its horizon.
     seed : int
     record : tuple of str, mapping of str to int, or None
         Recorded quantities; a mapping gives each a spacing of its own; None for the system's default ones.
@@ -47,6 +54,8 @@ class Experiment:
         Record every so many steps.
     closely : int
         Record each of the first `closely` steps besides.
+    points : int
+        Times at which a flow is recorded, over the last `dynsim.recording.DECADES` decades before `until` with a constant ratio.
     origin : {"quoted", "derived", "reconstructed"}
         Whose numbers these are: the authors', ours, or a reconstruction of what the authors did not publish.
     note : str
@@ -60,18 +69,29 @@ class Experiment:
     system: str
     setting: Any
     optimizer: Any
-    steps: int
+    steps: int = None  # type: ignore[assignment]  # None for gradient flow alone, until for all others: the constructor sees to it
+    until: float = None  # type: ignore[assignment]
+    target_loss: float | None = None
     seed: int = 0
     record: tuple[str, ...] | Mapping[str, int] | None = None
     every: int = 1
     closely: int = 0
+    points: int = 240
     origin: Literal["quoted", "derived", "reconstructed"] = "derived"
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0)):
+        flows = not has_rate(as_optimizer(self.optimizer))
+        needed, other = ("until", "steps") if flows else ("steps", "until")
+        if getattr(self, needed) is None or getattr(self, other) is not None:
+            given = {name: getattr(self, name) for name in ("steps", "until") if getattr(self, name) is not None}
+            raise ValueError(f"{self.optimizer!r} needs {needed}= and no {other}=, not {given or 'neither'}: gradient flow has a time to "
+                             "integrate, the other rules have steps")
+        for name, low in (("steps", 0), ("seed", 0), ("every", 1), ("closely", 0), ("points", 2)):
+            if name == "steps" and flows:
+                continue
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
                 raise ValueError(f"{name}={value!r} must be an integer >= {low}")
@@ -79,11 +99,29 @@ class Experiment:
             raise ValueError(unknown_name("origin", self.origin, ORIGINS))
         if isinstance(self.record, str):
             raise ValueError(f"record={self.record!r} must be a sequence of names, such as [{self.record!r}]")
-        as_optimizer(self.optimizer)
+        for name in ("until", "target_loss"):
+            if getattr(self, name) is not None:
+                check_number(self, name, positive=True)
         for name, lr in self.rates.items():
             if name not in OPTIMIZERS:
                 raise ValueError(unknown_name("rule in rates", name, OPTIMIZERS))
+            if not has_rate(OPTIMIZERS[name]):
+                raise ValueError(f"rates: {name} has no learning rate")
             OPTIMIZERS[name](lr=lr)
+
+    @property
+    def flows(self) -> bool:
+        """True if the rule is gradient flow: then the horizon is a time."""
+        return not has_rate(self.optimizer)
+
+    @property
+    def horizon(self) -> int | float:
+        """Steps to make, or time to integrate."""
+        return self.until if self.flows else self.steps
+
+    def reaching(self, horizon: float) -> Experiment:
+        """Return a copy with another horizon: steps, or the time of a flow."""
+        return self.replace(until=float(horizon)) if self.flows else self.replace(steps=int(horizon))
 
     def rule(self, text: str) -> Any:
         """Return the rule that a text describes, at this experiment's rate for it unless the text says otherwise.
@@ -111,11 +149,11 @@ class Experiment:
         return from_text(text, self._rate)
 
     def _rate(self, name: str) -> Any:
-        known = {**self.rates, describe(self.optimizer)["rule"]: self.optimizer.lr}
+        known = {**self.rates, **({} if self.flows else {describe(self.optimizer)["rule"]: self.optimizer.lr})}
         for other in (name, *(SIGN_LIKE if name in SIGN_LIKE else ())):
             if other in known:
                 return known[other]
-        raise ValueError(f"{name} has no learning rate here: give one, as in {name}:lr=0.1 (known are those of {', '.join(known)})")
+        raise ValueError(f"{name} has no learning rate here: give one, as in {name}:lr=0.1 (known: {', '.join(known) or 'none'})")
 
     def replace(self, **changes: Any) -> Experiment:
         """Return a copy with some fields changed."""
@@ -125,7 +163,7 @@ class Experiment:
     def variables(self) -> dict[str, str]:
         """What `vary` takes: each name, and whether it is of the "setting", the "optimizer" or the "experiment" itself."""
         of_rule = [f.name for f in fields(self.optimizer)] if dataclasses.is_dataclass(self.optimizer) else ["lr"]
-        found = dict.fromkeys(("steps", "optimizer"), "experiment")
+        found = dict.fromkeys(("until" if self.flows else "steps", "target_loss", "optimizer"), "experiment")
         return found | dict.fromkeys(of_rule, "optimizer") | dict.fromkeys(self.setting.to_dict(), "setting")
 
     def vary(self, changes: Mapping[str, Any]) -> Experiment:
@@ -158,18 +196,22 @@ class Experiment:
         return varied.replace(optimizer=dataclasses.replace(varied.optimizer, **parts["optimizer"])) if parts["optimizer"] else varied
 
     @property
-    def recorded_steps(self) -> NDArray:
-        """Steps at which the run is recorded; the first and the last are always among them."""
-        return np.union1d(recorded_steps(self.steps, self.every, None), np.arange(min(self.closely, self.steps) + 1))
+    def recorded_at(self) -> NDArray:
+        """Steps, or times of a flow, at which the run is recorded; the first and the last are always among them."""
+        if self.flows:
+            return log_times(self.horizon, self.points)
+        steps = int(self.horizon)
+        return np.union1d(recorded_steps(steps, self.every, None), np.arange(min(self.closely, steps) + 1))
 
     def build(self, engine: str = "auto") -> Any:
-        """Return the system: "auto" the smallest that is exact for the rule, or "dense", "restricted", "lumped"."""
+        """Return the system: "auto" the smallest that is exact for the rule, "dense", "restricted", "lumped", or one of its `ENGINES`."""
         module = system_module(self.system)
-        builders = {
+        builders: dict[str, Any] = {
             "auto": lambda: module.best(self.setting, self.optimizer, seed=self.seed),
             "lumped": lambda: module.lumped(self.setting, self.optimizer, seed=self.seed),
             "restricted": lambda: module.restricted(self.setting, seed=self.seed),
             "dense": lambda: module.dense(self.setting, seed=self.seed),
+            **{name: partial(make, self.setting, seed=self.seed) for name, make in getattr(module, "ENGINES", {}).items()},
         }
         if engine not in builders:
             raise ValueError(unknown_name("engine", engine, builders))
@@ -184,12 +226,17 @@ class Experiment:
             On Ctrl-C; its trajectory holds everything recorded so far.
         """
         try:
-            run = simulate(
-                self.build(engine), self.optimizer, steps=self.steps, record=self.record, at=self.recorded_steps, progress=progress
-            )
+            run = self.simulated(self.build(engine), record=self.record, at=self.recorded_at, progress=progress)
         except Interrupted as stopped:
             raise Interrupted(self.signed(stopped.trajectory)) from None
         return self.signed(run)
+
+    def simulated(self, system: Any, **options: Any) -> Trajectory:
+        """Return a run of a system under this experiment's rule to its horizon or target loss; options as `simulate` takes them."""
+        horizon = {"until": self.until} if self.flows else {"steps": self.steps}
+        if self.target_loss is not None:
+            options["stop"] = LossBelow(self.target_loss, options.get("stop"))
+        return simulate(system, self.optimizer, **horizon, **options)
 
     def signed(self, run: Trajectory) -> Trajectory:
         """Return a run of this experiment whose provenance says so."""
@@ -213,7 +260,8 @@ class Experiment:
         for key in values:
             if key not in valid:
                 raise ValueError(unknown_name("experiment field", key, valid))
-        for key in ("system", "setting", "optimizer", "steps"):
+        flows = dict(values.get("optimizer") or {}).get("rule") == "flow"
+        for key in ("system", "setting", "optimizer", "until" if flows else "steps"):
             if key not in values:
                 raise ValueError(f"the experiment lacks {key!r}")
         plain = dict(values)

@@ -1,4 +1,4 @@
-"""Update rules: stateless descriptions; their arrays live in the state that `init` returns."""
+"""Update rules: stateless descriptions; their arrays live in the state that `init` returns. Gradient flow, their limit, is one more."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from .naming import unknown_name
 
 __all__ = [
-    "Adam", "GradientDescent", "Kind", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe", "from_description", "from_text",
-    "rule_names", "SIGN_LIKE",
+    "Adam", "GradientDescent", "GradientFlow", "Kind", "METHODS", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe",
+    "from_description", "from_text", "has_rate", "rule_names", "SIGN_LIKE",
 ]
 
 Rate = float | NDArray | Callable[[int], Any]
 State = dict[str, NDArray]
 
-Kind = Literal["sign", "linear", "coordinatewise"]
+Kind = Literal["sign", "linear", "coordinatewise", "flow"]
 """How a rule answers when the gradient of one coordinate is multiplied by c, positive or negative.
 
 sign: the step is multiplied by sgn(c).  linear: the step is multiplied by c.
 coordinatewise: neither, but each coordinate still moves on its own.
+flow: no steps at all, the velocity is minus the gradient.
 """
 
 
@@ -274,8 +275,53 @@ class Adam:
         params -= grad
 
 
-OPTIMIZERS: Mapping[str, type] = {"signgd": SignGD, "gd": GradientDescent, "adam": Adam}
+METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
+"""Solvers of `GradientFlow`, by scipy's names."""
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    r"""Gradient flow, the limit of gradient descent for lr -> 0 in the time t = lr * step, integrated by scipy's solvers.
+
+    .. math:: \dot p = -\nabla L(p)
+
+    The local error of each entry p of a step is kept near rtol |p| + atol, in the mean square over all entries.
+
+    Parameters
+    ----------
+    rtol, atol : float
+        Relative and absolute tolerance, > 0; rtol at least 1e-13.
+    method : {"DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA"}
+        Solver, see `scipy.integrate.solve_ivp`.
+    """
+
+    rtol: float = 1e-8
+    atol: float = 1e-12
+    method: str = "DOP853"
+    kind: ClassVar[Kind] = "flow"
+    needs: ClassVar[Literal["signs", "gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        for name, low in (("rtol", 1e-13), ("atol", 0.0)):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+            if not number or not low <= value < 1 or value == 0:
+                raise ValueError(f"{name}={value!r} must be a number {'in [1e-13, 1)' if low else '> 0 and < 1'} (for example {name}=1e-8)")
+        if self.method not in METHODS:
+            raise ValueError(unknown_name("method", self.method, METHODS))
+
+
+OPTIMIZERS: Mapping[str, type] = {"signgd": SignGD, "gd": GradientDescent, "adam": Adam, "flow": GradientFlow}
 """Rules by the name used on the command line and in files."""
+
+
+def has_rate(rule: Any) -> bool:
+    """True if a rule, or a class of rules, has a learning rate: all but gradient flow, which has a time instead of steps.
+
+    >>> has_rate(SignGD), has_rate(GradientFlow())
+    (True, False)
+    """
+    return rule.kind != "flow"
 
 
 def as_optimizer(rule: Any) -> Any:
@@ -285,8 +331,8 @@ def as_optimizer(rule: Any) -> Any:
     'sign'
     """
     if isinstance(rule, type):
-        rule = rule(lr=1.0)
-    if not all(hasattr(rule, member) for member in ("lr", "kind", "needs", "init", "step")):
+        rule = rule(lr=1.0) if has_rate(rule) else rule()
+    if not isinstance(rule, GradientFlow) and not all(hasattr(rule, member) for member in ("lr", "kind", "needs", "init", "step")):
         raise TypeError(f"optimizer={rule!r} is no update rule; try SignGD(lr=5e-5), GradientDescent(lr=0.1) or Adam(lr=5e-5)")
     return rule
 
@@ -323,7 +369,7 @@ def from_description(description: Mapping[str, Any]) -> Any:
     for key in fields:
         if key not in valid:
             raise ValueError(unknown_name(f"{name} field", key, valid))
-    if "lr" not in fields:
+    if "lr" in valid and "lr" not in fields:
         raise ValueError(f"the optimizer {name} lacks lr, its learning rate")
     if isinstance(fields.get("lr"), list):
         fields["lr"] = np.asarray(fields["lr"])
@@ -342,7 +388,7 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
     text : str
         For example "signgd", "adam:0.9", "adam:beta1=0.9,eps=0" or "gd:lr=0.1".
     lr : float or callable
-        Learning rate where the text names none; a callable maps the rule's name to it.
+        Learning rate where the text names none and the rule has one; a callable maps the rule's name to it.
 
     Raises
     ------
@@ -359,9 +405,10 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
     if name not in OPTIMIZERS:
         raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
     valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
-    chosen: dict[str, float] = {}
+    chosen: dict[str, Any] = {}
     named = False
-    for position, part in enumerate(rest.split(",") if colon else (), start=1):  # in order, after lr
+    rated = "lr" in valid
+    for position, part in enumerate(rest.split(",") if colon else (), start=int(rated)):  # in order, after lr
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             if not key:
@@ -376,14 +423,16 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
             raise ValueError(unknown_name(f"{name} field", key, valid))
         if key in chosen:
             raise ValueError(f"optimizer {text!r}: {key} is given twice")
+        if key == "method":
+            chosen[key] = value
+            continue
         try:
             chosen[key] = float(value)
         except ValueError:
             raise ValueError(f"optimizer {text!r}: {key}={value!r} is no number") from None
-    rate = chosen.pop("lr", None)
-    if rate is None:
-        rate = lr(name) if callable(lr) else lr
-    return OPTIMIZERS[name](lr=rate, **chosen)
+    if rated and "lr" not in chosen:
+        chosen["lr"] = lr(name) if callable(lr) else lr
+    return OPTIMIZERS[name](**chosen)
 
 
 def rule_names(text: str) -> list[str]:
@@ -412,7 +461,7 @@ def rule_names(text: str) -> list[str]:
 
 def _is_hyper_parameter(part: str) -> bool:
     """Tell a number or ``name=value`` from a rule."""
-    if "=" in part.partition(":")[0]:
+    if "=" in part.partition(":")[0] or part in METHODS:
         return True
     try:
         float(part)

@@ -302,7 +302,7 @@ def _mark(ax: Axes, step: float, label: str, until: float, style: dict[str, Any]
 
 
 def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: float, since: float = 0.0, label: bool = True) -> None:
-    """Mark stages as alternating bands, named above the axes.
+    """Mark stages as alternating bands, named above their middle as it is seen, on a logarithmic axis too.
 
     Parameters
     ----------
@@ -320,11 +320,14 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
         ax.axvspan(first, end, color=COLOURS["band"] if i % 2 == 0 else "white", linewidth=0, zorder=0)
         if end < until:
             ax.axvline(end, color="#B9C2CC", linewidth=0.6, zorder=0.5)
-        middle, half = width * (0.5 * (first + end) - since) / (until - since), 0.17 * SMALL * len(name)  # in points
+        log = ax.get_xscale() == "log"
+        centre = np.sqrt(first * end) if log else 0.5 * (first + end)
+        share = np.log(centre / since) / np.log(until / since) if log else (centre - since) / (until - since)
+        middle, half = width * share, 0.17 * SMALL * len(name)  # in points
         if label and middle - half > free:
             free = middle + half + 2.5  # closer than that, I and II read as III
             ax.annotate(
-                name, (0.5 * (first + end), 1), (0, 1.5), xycoords=across, textcoords="offset points", fontsize=SMALL,
+                name, (centre, 1), (0, 1.5), xycoords=across, textcoords="offset points", fontsize=SMALL,
                 color=COLOURS["grey"], ha="center", va="bottom", annotation_clip=False, gid="stage",
             )
 

@@ -1,4 +1,4 @@
-"""What a run keeps: named quantities at chosen steps, in memory reserved before the run begins."""
+"""What a run keeps: named quantities at chosen steps or times, in memory reserved before the run begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .naming import unknown_name
 from .system import System
 
-__all__ = ["Record", "Recorder", "available_memory", "recorded_steps"]
+__all__ = ["Record", "Recorder", "available_memory", "clock_of", "log_times", "recorded_steps", "recorded_times"]
 
 Record = Sequence[str] | Mapping[str, int] | None
 """Quantities by name, or name to how seldom it is recorded; None for those that the system marks as default."""
@@ -27,7 +27,7 @@ def available_memory() -> float:
         return 4.0 * 2**30
 
 
-def recorded_steps(steps: int, every: int, at: Sequence[int] | NDArray | None) -> NDArray:
+def recorded_steps(steps: int, every: int, at: Sequence[float] | NDArray | None) -> NDArray:
     """Return the steps to record, ascending: those asked for, the first and the last.
 
     Raises
@@ -47,6 +47,35 @@ def recorded_steps(steps: int, every: int, at: Sequence[int] | NDArray | None) -
     return np.union1d(chosen, [0, steps]).astype(np.int64)
 
 
+def recorded_times(until: float, at: Sequence[float] | NDArray | None) -> NDArray:
+    """Return the times of a flow to record, ascending: those asked for, the first and the last; default `log_times` over six decades.
+
+    Raises
+    ------
+    ValueError
+        For times outside [0, until].
+    """
+    chosen = log_times(until) if at is None else np.unique(np.asarray(at, dtype=float))
+    if chosen.size and not (np.isfinite(chosen).all() and chosen[0] >= 0 and chosen[-1] <= until):
+        raise ValueError(f"at={at!r}: the times to record must lie in [0, {until:g}]")
+    return np.union1d(chosen, [0.0, until])
+
+
+DECADES = 6.0
+"""How far before its end the recorded times of a flow begin."""
+
+
+def log_times(until: float, points: int = 240, decades: float = DECADES) -> NDArray:
+    """Return 0 and `points` times over the last decades before `until`, with a constant ratio.
+
+    >>> log_times(100.0, points=3, decades=2.0)
+    array([  0.,   1.,  10., 100.])
+    """
+    times = until * np.logspace(-decades, 0.0, points)
+    times[-1] = until
+    return np.concatenate([[0.0], times])
+
+
 def _check_every(name: str, every: Any) -> None:
     if not isinstance(every, (int, np.integer)) or isinstance(every, bool) or every < 1:
         raise ValueError(f"{name}={every!r} must be an integer >= 1")
@@ -60,9 +89,9 @@ class Recorder:
     system : System
     record : Record
         A mapping gives names a spacing of their own: recorded at those of the steps `at` that are
-        multiples of it, at the first and at the last.
-    at : ndarray of int, shape (T,)
-        Steps to record.
+        multiples of it (of times, at every so many), at the first and at the last.
+    at : ndarray of int or float, shape (T,)
+        Steps, or times, to record.
     limit : float or None
         Bytes the arrays may take; default what is free.
 
@@ -85,10 +114,12 @@ class Recorder:
                 raise ValueError(unknown_name("recorded quantity", name, system.observables))
         self.observables = {name: system.observables[name] for name in record}
         self.kept = {name: np.ones(len(at), dtype=bool) for name in record}
+        self.clock = clock_of(at)
+        count = at if self.clock == "step" else np.arange(len(at))
         if isinstance(record, Mapping):
             for name, every in record.items():
                 _check_every(f"record[{name!r}]", every)
-                self.kept[name] = at % every == 0
+                self.kept[name] = count % every == 0
                 self.kept[name][[0, -1]] = True
         self.lead = np.shape(system.start)[:-1]
         self.stores = self._stores(system)
@@ -140,7 +171,7 @@ class Recorder:
             if store.kept[row]:
                 store.array[store.place(row), part] = store.of(views, cache)
 
-    def write_last(self, row: int, step: int, state: Any) -> None:
+    def write_last(self, row: int, step: float, state: Any) -> None:
         """Record the state at which a single run ended early, whether its step was due or not."""
         self.at[row:] = step
         for store in self._seldom:
@@ -162,7 +193,7 @@ class Recorder:
         """Return arrays, their dims, and the steps of those recorded seldom, up to recorded step number `rows`."""
         views = {name: view(store.array[: store.place(rows)]) for store in self.stores for name, view in store.views.items()}
         arrays = {name: views[name] for name in self.observables}
-        dims = {name: ("step", *("replicate",) * len(self.lead), *o.dims) for name, o in self.observables.items()}
+        dims = {name: (self.clock, *("replicate",) * len(self.lead), *o.dims) for name, o in self.observables.items()}
         sparser = {name: self.at[:rows][store.kept[:rows]] for store in self._seldom for name in store.views}
         return arrays, dims, sparser
 
@@ -180,6 +211,11 @@ class _Store:
     def place(self, row: int) -> int:
         """Return how many of the recorded steps before number `row` this array keeps."""
         return int(self.kept[:row].sum())
+
+
+def clock_of(at: NDArray) -> str:
+    """Return what numbers the rows of a record: "step" for integers, "time" for the times of a flow."""
+    return "time" if at.dtype.kind == "f" else "step"
 
 
 def _as_it_is(stored: NDArray) -> NDArray:

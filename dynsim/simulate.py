@@ -1,67 +1,31 @@
-"""The update loop: `iterate` yields live states, `simulate` records them."""
+"""The update loop: `iterate` yields live states, `simulate` records them; those of a gradient flow too."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._version import __version__
-from .optimizers import as_optimizer, describe
+from .flow import run_flow
+from .optimizers import GradientFlow, as_optimizer, describe
 from .progress import Progress, as_progress
 from .recording import Record, Recorder, recorded_steps
+from .running import Interrupted, LossBelow, State, check_continues, ctrl_c_between_steps, given_start
 from .system import System, require_exact
 from .trajectory import Trajectory
 
-__all__ = ["Interrupted", "State", "chunks", "iterate", "simulate"]
+__all__ = ["Interrupted", "LossBelow", "State", "chunks", "iterate", "simulate"]
 
 CHUNK = 64
 """Most replicates that run through all their steps together."""
 
 CHUNK_NUMBERS = 3 * 2**16
 """Most parameters of these replicates, all in all: with fewer the calls cost more than the numbers, with more the cache is too small."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a run; `trajectory` holds everything recorded so far."""
-
-    def __init__(self, trajectory: Trajectory) -> None:
-        super().__init__(trajectory.message)
-        self.trajectory = trajectory
-
-
-@dataclass
-class State:
-    """A live state of a run: its arrays are overwritten by the next step, so copy what you keep.
-
-    Attributes
-    ----------
-    step : int
-        Updates made so far.
-    params : ndarray, shape (*replicates, P)
-    views : SimpleNamespace
-        Named views on `params`.
-    cache : SimpleNamespace
-        Result of the forward pass at `params`.
-    optimizer_state : dict of str to ndarray
-    underflow_at : ndarray of int, shape replicates
-        First step with an underflowed entry of the gradient; -1 if none so far.
-    """
-
-    step: int
-    params: NDArray
-    views: SimpleNamespace
-    cache: SimpleNamespace
-    optimizer_state: dict[str, NDArray]
-    underflow_at: NDArray
 
 
 def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | None = None) -> Iterator[State]:
@@ -93,6 +57,8 @@ def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | Non
     optimizer = as_optimizer(optimizer)
     require_exact(system, optimizer)
     first, memory, underflow_at = 0, None, None
+    if isinstance(optimizer, GradientFlow):
+        raise TypeError("gradient flow has no steps to iterate over: simulate(system, GradientFlow(), until=...) records it")
     if isinstance(start, Trajectory):
         first, memory = start.last_step, {name: a.copy() for name, a in start.optimizer_state.items()}
         underflow_at = np.array(start.underflow_at)
@@ -127,10 +93,11 @@ def simulate(
     system: System,
     optimizer: Any,
     *,
-    steps: int,
+    steps: int | None = None,
+    until: float | None = None,
     record: Record = None,
     every: int = 1,
-    at: Sequence[int] | NDArray | None = None,
+    at: Sequence[float] | NDArray | None = None,
     start: NDArray | Trajectory | None = None,
     stop: Callable[[State], Any] | None = None,
     progress: bool | Progress | None = None,
@@ -142,20 +109,24 @@ def simulate(
     ----------
     system : System
         Dense or reduced; a reduction that is not exact for the rule is refused.
-    optimizer : Optimizer
+    optimizer : Optimizer or GradientFlow
         For example ``SignGD(lr=5e-5)``.
     steps : int
-        Updates to make, >= 0.
+        Updates to make, >= 0; for every rule but gradient flow.
+    until : float
+        Time to integrate gradient flow, > 0.
     record : sequence of str or mapping of str to int, optional
         Quantities by name; default those the system marks as default. A mapping gives each a spacing of its own,
         ``{"train_loss": 1, "test_loss": 50}``: of the recorded steps, the multiples of it, the first and the last.
     every, at : int, sequence of int, optional
         Record every so many steps, or at these steps, counted from the start of this call. The first and the
-        last step are always recorded. All memory is reserved before the run begins.
+        last step are always recorded. All memory is reserved before the run begins. A flow takes times `at`, by default
+        `dynsim.recording.log_times`.
     start : ndarray or Trajectory, optional
         Parameters to start from, or a run to go on with (its steps and the memory of its rule included).
     stop : callable, optional
-        Called with the live `State` after every step; true ends the run (of each replicate, if it returns an array).
+        Called with the live `State` after every step; true ends the run (of each replicate, if it returns an array). In a flow it is
+        called at the recorded times, but for `LossBelow`, whose time is located between them.
     progress : bool or callable, optional
         True draws a meter on stderr; a callable receives (done, total).
     max_bytes : float, optional
@@ -185,29 +156,30 @@ def simulate(
     (41, 4, 3)
     """
     if isinstance(optimizer, type):
-        raise TypeError(f"optimizer={optimizer.__name__} is a class: pass an instance, {optimizer.__name__}(lr=...)")
+        made = f"{optimizer.__name__}({'' if optimizer is GradientFlow else 'lr=...'})"
+        raise TypeError(f"optimizer={optimizer.__name__} is a class: pass an instance, {made}")
     optimizer = as_optimizer(optimizer)
     require_exact(system, optimizer)
+    if isinstance(optimizer, GradientFlow):
+        return run_flow(system, optimizer, steps, until, at, record, every, start, stop, as_progress(progress), max_bytes)
+    if until is not None:
+        raise ValueError(f"until={until!r} is for gradient flow: {optimizer!r} takes steps=")
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
         raise ValueError(f"steps={steps!r} must be an integer >= 0")
     lead = np.shape(system.start)[:-1]
     if len(lead) > 1:
         raise ValueError(f"start has {len(lead)} leading axes; replicates are one axis")
-    given = start.final if isinstance(start, Trajectory) else start
-    if given is not None and np.shape(given) != (*lead, system.layout.size):
-        raise ValueError(f"start has shape {np.shape(given)}; it must have shape {(*lead, system.layout.size)} for this system")
+    given = given_start(start, system)
     recorder = Recorder(system, record, recorded_steps(steps, every, at), max_bytes)
-    origin = start.last_step if isinstance(start, Trajectory) else 0
-    if given is not None and not np.isfinite(given).all():
-        raise ValueError("start has entries that are not finite")
+    origin = int(start.last_step) if isinstance(start, Trajectory) else 0
     if isinstance(start, Trajectory):
-        _check_continues(start, system, optimizer)
+        check_continues(start, system, optimizer)
     run = _Run(recorder, system, optimizer, steps, origin, lead)
     if given is not None:
         run.final[...] = given
     meter = as_progress(progress)
     parts = chunks(lead[0], system.layout.size) if lead else [...]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), _ctrl_c_between_steps() as run.pressed:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"), ctrl_c_between_steps() as run.pressed:
         try:
             for number, part in enumerate(parts):
                 run.advance(part, _part_of_start(start, part), _part_of_rule(optimizer, part, lead), stop, meter, number, len(parts))
@@ -222,44 +194,6 @@ def chunks(count: int, size: int, most: int | None = None) -> list[slice]:
     most = min(CHUNK if most is None else most, CHUNK, max(4, CHUNK_NUMBERS // size))
     length = -(-count // -(-count // most)) if count else 1
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
-
-
-@contextmanager
-def _ctrl_c_between_steps() -> Iterator[list[int]]:
-    """Yield a list that Ctrl-C fills, so that no update is left half made; a handler that is not Python's own stays."""
-    pressed: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield pressed
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _check_continues(start: Trajectory, system: System, optimizer: Any) -> None:
-    """Raise a ValueError unless `start` is a run of this system whose replicates are at one step and whose rule had the same memory."""
-    fix = "to begin anew from its parameters, pass start=run.final"
-    ends = np.where(start.ended_at < 0, start.last_step, start.ended_at)
-    if len(np.unique(ends)) > 1:
-        raise ValueError(f"start has replicates at different steps, so it cannot be gone on with: run it again; {fix}")
-    for name in ("system", "engine", "setting", "seed", "logit_scale"):
-        theirs, ours = start.provenance.get(name), system.provenance.get(name)
-        if theirs != ours:
-            raise ValueError(f"start is a run of another system: its {name} is {theirs!r}, this one's {ours!r}; {fix}")
-    memory = {name for name in optimizer.init(np.zeros_like(system.start), system.step_scale) if not name.startswith("_")}
-    if memory != set(start.optimizer_state):
-        raise ValueError(
-            f"start was made by a rule that remembers {sorted(start.optimizer_state) or 'nothing'}, {optimizer!r} remembers "
-            f"{sorted(memory) or 'nothing'}; {fix}"
-        )
 
 
 def _part_of_start(start: Any, part: Any) -> Any:

@@ -69,6 +69,8 @@ class System(Protocol):
     6. `observables`: name to `Observable`; `constants`: arrays that claims and figures need, saved
        with every run; `provenance`: JSON-ready dict naming the system, its setting and seed.
     7. `replicates(index)`: the same system with the leading axis of replicates indexed.
+    8. Optional: `velocity(params, cache, out)` writes d params/dt of gradient flow into the views `out`. A reduced flow that is no
+       gradient in its own coordinates has this instead of `backward`; with neither override it is -step_scale * gradient.
     """
 
     layout: Layout
@@ -93,6 +95,7 @@ _SERVED_BY = {
     "sign": {"sign", "coordinatewise", "any"},
     "linear": {"linear", "coordinatewise", "any"},
     "coordinatewise": {"coordinatewise", "any"},
+    "flow": {"flow", "linear", "coordinatewise", "any"},
 }
 
 

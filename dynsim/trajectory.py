@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
+from .recording import clock_of
 from .trajectory_files import TrajectoryError, labelled, read_file, write_file
 
 __all__ = ["SCHEMA", "Trajectory", "TrajectoryError", "load"]
@@ -20,7 +21,7 @@ __all__ = ["SCHEMA", "Trajectory", "TrajectoryError", "load"]
 SCHEMA = 1
 """Version of the file layout; raised when a reader of the old layout would misread the new one."""
 
-STATUSES = ("finished", "stopped", "diverged", "interrupted")
+STATUSES = ("finished", "stopped", "diverged", "interrupted", "failed")
 """How a run can end."""
 
 _GROUPS = ("arrays", "constants", "optimizer_state", "sparser")
@@ -33,29 +34,29 @@ class Trajectory:
 
     Attributes
     ----------
-    at : ndarray of int, shape (T,)
-        Steps at which the quantities were recorded; 0 is the start, before any update.
+    at : ndarray of int or float, shape (T,)
+        Steps at which the quantities were recorded; 0 is the start, before any update. Of a flow, times.
     arrays : mapping of str to ndarray
         Recorded quantities, each (T, *replicates, *axes). ``run["key_noise"]`` is short for
         ``run.arrays["key_noise"]``.
     dims : mapping of str to tuple of str
-        Names of each array's axes, "step" first.
+        Names of each array's axes, "step" or "time" first.
     constants : mapping of str to ndarray
         Numbers of the system that claims and figures need.
     status : str
-        "finished", "stopped" (by `stop`), "diverged" or "interrupted".
+        "finished", "stopped" (by `stop`), "diverged", "interrupted" or "failed" (the solver of a flow gave up).
     message : str
         The same in a sentence.
-    ended_at : ndarray of int, shape replicates
-        Step at which a replicate stopped, diverged or was interrupted; -1 if it ran to the end.
+    ended_at : ndarray of int or float, shape replicates
+        Step or time at which a replicate stopped, diverged, failed or was interrupted; -1 if it ran to the end.
     underflow_at : ndarray of int, shape replicates
         First step at which an entry of the gradient underflowed and was used as a number; -1 if none.
     final : ndarray, shape (*replicates, P)
         Parameters after the last step.
     optimizer_state : mapping of str to ndarray
         With `final` and `last_step` enough to go on: ``simulate(..., start=run)``.
-    last_step : int
-        Number of updates made.
+    last_step : int or float
+        Number of updates made; of a flow, the time reached.
     provenance : mapping
         System, setting, seed, optimizer and what else describes the run, JSON-ready.
     versions : mapping of str to str
@@ -74,15 +75,20 @@ class Trajectory:
     underflow_at: NDArray
     final: NDArray
     optimizer_state: Mapping[str, NDArray]
-    last_step: int
+    last_step: Any  # int, or float of a flow
     provenance: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     sparser: Mapping[str, NDArray] = field(default_factory=dict)
 
     def steps(self, name: str) -> NDArray:
-        """Return the steps at which a quantity was recorded: `at`, or fewer where `record` asked for fewer."""
+        """Return the steps or times at which a quantity was recorded: `at`, or fewer where `record` asked for fewer."""
         self[name]
         return self.sparser.get(name, self.at)
+
+    @property
+    def clock(self) -> str:
+        """What `at` counts: "step", or "time" for a flow."""
+        return clock_of(self.at)
 
     @property
     def success(self) -> bool:
@@ -228,12 +234,12 @@ def load(path: str | os.PathLike) -> Trajectory:
 
 def _faults(run: Trajectory) -> Iterator[str]:
     """Yield what is wrong with a record: arrays that do not belong together, fields of the wrong kind."""
-    if run.at.ndim != 1 or run.at.dtype.kind not in "iu" or (np.diff(run.at) <= 0).any():
-        yield "its steps are not ascending integers"
+    if run.at.ndim != 1 or run.at.dtype.kind not in "iuf" or not (np.diff(run.at) > 0).all():
+        yield "its steps or times are not ascending numbers"
     if set(run.dims) != set(run.arrays):
         yield "the names of arrays and of their dims differ"
     for name, a in run.arrays.items():
         if a.ndim != len(run.dims[name]) or len(a) != len(run.steps(name)) or a.dtype.kind != "f":
             yield f"{name} has shape {a.shape} and type {a.dtype}, which its steps and dims do not allow"
-    if run.status not in STATUSES or not isinstance(run.last_step, int) or not isinstance(run.provenance, dict):
+    if run.status not in STATUSES or not isinstance(run.last_step, (int, float)) or not isinstance(run.provenance, dict):
         yield "its header has fields of the wrong kind"

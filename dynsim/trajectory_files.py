@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .files import whole_file
 from .netcdf import MAGIC, Variable, read_netcdf, write_netcdf
+from .recording import clock_of
 
 __all__ = ["TrajectoryError", "labelled", "read_file", "write_file"]
 
@@ -116,15 +117,17 @@ def labelled(header: Mapping[str, Any], data: Mapping[str, NDArray]) -> tuple[di
             axes[dim] = unique(wish)
         return axes[dim]
 
-    step, replicate = axis("step", "step"), axis("replicate", "replicate")
+    clock = clock_of(data["at"])
+    meaning = {"step": "updates made", "time": "time of the flow"}[clock]
+    step, replicate = axis(clock, clock), axis("replicate", "replicate")
     for dim in (dim for dims in recorded.values() for dim in dims):
         axis(dim, dim)
-    variables: dict[str, Variable] = {step: ((step,), data["at"], {"long_name": "updates made"})}
+    variables: dict[str, Variable] = {step: ((step,), data["at"], {"long_name": meaning})}
     names = {"at": step}
     for key in (key for key in data if key.startswith("sparser/")):
         known = (name for name in variables if np.array_equal(variables[name][1], data[key]))
-        names[key] = next(known, "") or unique("step_" + key.split("/", 1)[1])
-        variables.setdefault(names[key], ((names[key],), data[key], {"long_name": "updates made"}))
+        names[key] = next(known, "") or unique(f"{clock}_" + key.split("/", 1)[1])
+        variables.setdefault(names[key], ((names[key],), data[key], {"long_name": meaning}))
     coordinates = list(variables)
     seeds = header["provenance"].get("seed")
     replicates = data["ended_at"].ndim
@@ -139,7 +142,7 @@ def labelled(header: Mapping[str, Any], data: Mapping[str, NDArray]) -> tuple[di
         names[key] = name = unique(f"{group}_{own}" if group == "optimizer_state" else own)
         if group == "arrays":
             dims = [axis((dim, i) if (i := recorded[own][:k].count(dim)) else dim, f"{dim}_{i + 1}") for k, dim in enumerate(recorded[own])]
-            if recorded[own][:1] == ["step"]:
+            if recorded[own][:1] == [clock]:
                 dims[0] = names.get(f"sparser/{own}", step)
         elif group in ("", "optimizer_state") and a.shape[:replicates] == data["ended_at"].shape and a.ndim - replicates <= 1:
             parameters = [axis(("length", n), "parameter") for n in a.shape[replicates:]]

@@ -15,10 +15,10 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 
 def claims_table(registry: str) -> str:
     """Return the table of all claims of a registry as Markdown."""
-    lines = ["| claim | statement | whose | where |", "|---|---|---|---|"]
+    lines = ["| system | claim | statement | whose | where |", "|---|---|---|---|---|"]
     for system in SYSTEMS:
         for c in getattr(system_module(system), registry, {}).values():
-            cells = (f"`{c.id}`", c.statement, str(c.source), "; ".join(a.text for a in c.assumes))
+            cells = (f"`{system}`", f"`{c.id}`", c.statement, str(c.source), "; ".join(a.text for a in c.assumes))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -63,3 +63,9 @@ def test_attention_leaves_the_signal_among_three_tokens():
 def test_digits_in_noise_are_learnt_by_gradient_descent():
     losses = example("noisy_digits").compute(snr=(0.2,), seeds=1)
     assert losses[0.2, "gd"] < losses[0.2, "signgd"] - 0.1 and losses[0.2, "gd"] < losses[0.2, "adam"] - 0.1
+
+
+def test_how_wide_is_infinite_approaches_the_limit_with_the_width():
+    narrow, wide = example("how_wide_is_infinite").compute(widths=(32, 128), seeds=1, n=24)
+    assert narrow.growth > 2 * wide.growth > 0
+    assert abs(wide.share - 1) < abs(narrow.share - 1)

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from dynsim import Adam, GradientDescent, SignGD, simulate
-from dynsim.optimizers import OPTIMIZERS, as_optimizer, describe, from_description
+from dynsim.optimizers import METHODS, OPTIMIZERS, GradientFlow, as_optimizer, describe, from_description, from_text, has_rate, rule_names
 from dynsim.systems import signal_noise
 
 from .helpers import RULES, Quadratic, gap, same_bits
 
 STEPS = 60
+RATED = [name for name, rule in OPTIMIZERS.items() if has_rate(rule)]
+"""Rules with steps; gradient flow has none and is tested in test_flow.py."""
 
 
 def rate(lr, step):
@@ -47,12 +49,12 @@ REFERENCES = {"signgd": reference_sign, "gd": reference_gd, "adam": reference_ad
 
 
 def test_every_registered_rule_has_a_reference_loop():
-    assert set(REFERENCES) == set(OPTIMIZERS)
+    assert set(REFERENCES) == set(RATED) and set(OPTIMIZERS) - set(RATED) == {"flow"}
 
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "step scale"])
 @pytest.mark.parametrize("lr", [0.03, lambda step: 0.1 / (1 + step)], ids=["constant", "decaying"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", RATED)
 def test_against_the_reference_loop(name, lr, scaled):
     variants = {"signgd": [{}, {"momentum": 0.7}], "gd": [{}, {"momentum": 0.7}], "adam": [{}, {"eps": 0.0}, {"beta1": 0.3, "beta2": 0.4}]}
     for options in variants[name]:
@@ -149,7 +151,7 @@ def test_an_array_of_rates_must_match_the_replicates(lr):
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, np.nan, np.inf, "fast", True, None, np.array([0.1, -0.1]), np.array([0.1, np.nan])])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", RATED)
 def test_bad_rates_are_refused(name, lr):
     with pytest.raises(ValueError, match="lr=.*finite and > 0"):
         OPTIMIZERS[name](lr)
@@ -177,9 +179,67 @@ def test_bad_hyper_parameters_name_field_value_and_range(cls, field, bad, range_
         cls(0.1, **{field: bad})
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", [*RULES.values(), GradientFlow(), GradientFlow(1e-6, 1e-9, "Radau")], ids=str)
 def test_describe_and_back(rule):
     assert from_description(describe(rule)) == rule
+
+
+# -- gradient flow as a rule -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("flow", GradientFlow()), ("flow:1e-6", GradientFlow(1e-6)), ("flow:1e-6,1e-9", GradientFlow(1e-6, 1e-9)),
+        ("flow:1e-6,method=Radau", GradientFlow(1e-6, method="Radau")),
+        ("flow:method=RK23,atol=1e-5", GradientFlow(atol=1e-5, method="RK23")),
+    ],
+)
+def test_a_flow_from_text_takes_no_rate(text, rule):
+    assert from_text(text, lr=0.1) == rule == from_text(text, lr=lambda name: pytest.fail(f"asked for a rate of {name}"))
+    assert rule_names(f"gd,{text},signgd") == ["gd", text, "signgd"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("flow:lr=0.1", "unknown flow field 'lr'"), ("flow:1,2,RK45,4", "too many numbers"), ("flow:rtol=x", "rtol='x' is no number"),
+        ("flow:method=RK4", "unknown method 'RK4': did you mean 'RK45'"), ("flow:rtol=1e-6,rtol=1e-5", "rtol is given twice"),
+        ("flo", "did you mean 'flow'"),
+    ],
+)
+def test_a_bad_text_of_a_flow(text, says):
+    with pytest.raises(ValueError, match=says):
+        from_text(text, lr=0.1)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1e-8, 1.0, 2.0, np.nan, np.inf, "x", True, None])
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+def test_bad_tolerances_name_field_value_and_range(name, bad):
+    with pytest.raises(ValueError, match=f"{name}={bad!r} must be a number.*{name}=1e-8"):
+        GradientFlow(**{name: bad})
+
+
+def test_tolerances_below_what_floats_hold_are_refused_where_they_are_relative():
+    with pytest.raises(ValueError, match=r"rtol=1e-14 must be a number in \[1e-13, 1\)"):
+        GradientFlow(rtol=1e-14)
+    assert GradientFlow(rtol=1e-13, atol=1e-300).atol == 1e-300  # absolute ones depend on the unit
+
+
+@pytest.mark.parametrize("bad", ["dop853", "", None, 5])
+def test_unknown_solvers_are_refused(bad):
+    with pytest.raises(ValueError, match="unknown method"):
+        GradientFlow(method=bad)
+
+
+def test_what_a_flow_is():
+    assert [GradientFlow(method=method).method for method in METHODS] == list(METHODS)
+    assert (GradientFlow().kind, GradientFlow().needs, has_rate(GradientFlow)) == ("flow", "gradient", False)
+    assert all(has_rate(rule) for rule in RULES.values())
+    assert as_optimizer(GradientFlow) == GradientFlow()
+    for description, says in (({"rule": "flow", "lr": 0.1}, "unknown flow field 'lr'"), ({"rule": "gd"}, "lacks lr")):
+        with pytest.raises(ValueError, match=says):
+            from_description(description)
 
 
 def test_describe_of_rates_that_are_no_numbers():

@@ -14,6 +14,7 @@ from scipy.io import netcdf_file
 
 from dynsim import Adam, GradientDescent, Interrupted, SignGD, Trajectory, TrajectoryError, check, load, simulate
 from dynsim.netcdf import read_netcdf, write_netcdf
+from dynsim.optimizers import GradientFlow
 from dynsim.system import Observable
 from dynsim.systems import signal_noise
 from dynsim.trajectory import SCHEMA
@@ -104,6 +105,7 @@ RUNS = {
     "diverged replicates": lambda: simulate(Quadratic.random(replicates=(2,)), GradientDescent(np.array([0.1, 1e200])), steps=9),
     "diverged, some quantities seldom": lambda: simulate(
         Quadratic.random(), GradientDescent(1e200), steps=9, record={"train_loss": 1, "inner": 5}),
+    "flow": lambda: simulate(Quadratic.random(), GradientFlow(), until=1.0, record={"train_loss": 1, "inner": 7}),
     "interrupted": interrupted,
     "empty": lambda: simulate(
         Quadratic.random(), SignGD(0.1), steps=3, start=np.full(11, 1e200), record={"train_loss": 1, "inner": 2}),
@@ -174,7 +176,7 @@ def test_xarray_reads_the_file_that_to_xarray_describes(kind, tmp_path):
             assert variable.dims == theirs[name].dims
             assert same_bits(theirs[name].values.astype(variable.dtype), variable.values), name
     assert all(same_bits(ours[name].values, a) for name, a in run.arrays.items())
-    assert ours["step"].dtype == run.at.dtype and ours.attrs["status"] == run.status and ours.attrs["message"] == run.message
+    assert ours[run.clock].dtype == run.at.dtype and ours.attrs["status"] == run.status and ours.attrs["message"] == run.message
     assert json.loads(ours.attrs["provenance"]) == json.loads(json.dumps(dict(run.provenance)))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..experiment import Experiment
-from ..optimizers import OPTIMIZERS, describe, from_text
+from ..optimizers import OPTIMIZERS, describe, from_text, has_rate
 from ..registry import SYSTEMS, system_module
-from .summary import literal_text, rule_text
+from .summary import horizon_text, literal_text, rule_text
 
 __all__ = ["chosen_experiment", "experiment_options", "literal", "setting_options", "whole"]
 
@@ -34,14 +34,17 @@ def experiment_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose an experiment."""
     setting_options(parser)
     parser.add_argument("--steps", type=whole, help="updates to make")
+    parser.add_argument("--until", type=_number, help="time to integrate, with the rule flow")
+    parser.add_argument("--target-loss", type=_number, help="training loss at which the run ends before its horizon")
     parser.add_argument("--seed", type=whole, help="seed of data, weights and test data")
     parser.add_argument("--record", metavar="NAME[:EVERY],...", action="append",
                         help="quantities to record, each at every step that is recorded or at multiples of EVERY; may be repeated")
     parser.add_argument("--every", type=whole, help="record every so many steps")
     parser.add_argument("--closely", type=whole, help="record each of the first steps besides")
+    parser.add_argument("--points", type=whole, help="times at which a flow is recorded, with a constant ratio")
     parser.add_argument(
-        "--engine", default="auto", metavar="auto|dense|lumped|restricted",
-        help="form of the system; auto: the smallest that is exact for the rule",
+        "--engine", default="auto", metavar="auto|dense|lumped|restricted|...",
+        help="form of the system; auto: the smallest that is exact for the rule; some systems have more forms",
     )
 
 
@@ -114,16 +117,31 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
     if args.fields:
         fields = dict(_assignment(text, f"--set {next(iter(start.setting.to_dict()))}=3") for text in args.fields)
         changed = changed.replace(setting=start.setting.replace(**fields))
+    given = ("steps", "until", "target_loss", "seed", "every", "closely", "points")
+    parts = {name: getattr(args, name) for name in given if getattr(args, name, None) is not None}
     if getattr(args, "optimizer", None) is not None:
-        changed = changed.replace(optimizer=_rule(start, args.optimizer, args.lr))
+        parts["optimizer"] = _rule(start, args.optimizer, args.lr)
     elif getattr(args, "lr", None) is not None:
-        changed = changed.replace(optimizer=dataclasses.replace(start.optimizer, lr=args.lr))
-    for name in ("steps", "seed", "every", "closely"):
-        if getattr(args, name, None) is not None:
-            changed = changed.replace(**{name: getattr(args, name)})
+        if start.flows:
+            raise ValueError(f"--lr {args.lr:g}: gradient flow has no learning rate; --optimizer gd --lr {args.lr:g} takes steps")
+        parts["optimizer"] = dataclasses.replace(start.optimizer, lr=args.lr)
+    changed = changed.replace(**{**_horizon(args, start, parts), **parts})
     if getattr(args, "record", None) is not None:
         changed = changed.replace(record=_record([part.strip() for text in args.record for part in text.split(",") if part.strip()]))
     return _said_to_be_changed(start, changed, title), title
+
+
+def _horizon(args: argparse.Namespace, start: Experiment, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what takes the start's own horizon away, where the rule is changed from steps to gradient flow or back."""
+    flows = not has_rate(parts.get("optimizer", start.optimizer))
+    if flows == start.flows:
+        return {}
+    if not hasattr(args, "until"):  # a command that runs nothing
+        return {"steps": None, "until": 1.0} if flows else {"until": None, "steps": 0}
+    if ("until" if flows else "steps") not in parts:
+        name = "flow" if flows else describe(parts["optimizer"])["rule"]
+        raise ValueError(f"--optimizer {name} {'integrates a time: give --until' if flows else 'takes steps: give --steps'}")
+    return {"steps": None} if flows else {"until": None}
 
 
 def _rule(start: Experiment, text: str, lr: float | None) -> Any:
@@ -132,7 +150,10 @@ def _rule(start: Experiment, text: str, lr: float | None) -> Any:
         return start.rule(text)
     if "lr" in (part.partition("=")[0].strip() for part in text.partition(":")[2].split(",")):
         raise ValueError(f"--optimizer {text!r}: lr is given twice")
-    return from_text(text, lr)
+    rule = from_text(text, lr)
+    if not has_rate(rule):
+        raise ValueError(f"--lr {lr:g}: gradient flow has no learning rate")
+    return rule
 
 
 def _record(parts: Sequence[str]) -> dict[str, int] | tuple[str, ...]:
@@ -153,8 +174,10 @@ def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> E
     what = [f"{key}={literal_text(new[key])}" for key in new if new[key] != old[key]]
     if describe(start.optimizer) != describe(changed.optimizer):
         what.append(rule_text(describe(changed.optimizer)))
-    if start.steps != changed.steps:
-        what.append(f"{changed.steps} steps")
+    if start.horizon != changed.horizon:
+        what.append(horizon_text(changed))
+    elif start.target_loss != changed.target_loss:
+        what.append(f"target loss {changed.target_loss:g}")
     if not what:
         return changed
     origin = "derived" if start.origin == "quoted" else start.origin

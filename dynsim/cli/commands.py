@@ -166,7 +166,7 @@ def _simulated(args: argparse.Namespace, system: str | None) -> int:
 
 def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, folder: RunFolder | None) -> int:
     """Simulate, save, check, draw; in this order, so that nothing that goes wrong later costs what was computed."""
-    say, meter, failures = Out(args.json or args.quiet), meter_for("steps", args), Failures()
+    say, meter, failures = Out(args.json or args.quiet), meter_for("points" if experiment.flows else "steps", args), Failures()
     say(experiment_text(experiment, title, width()))
     interrupted, began = False, time.perf_counter()
     try:
@@ -210,7 +210,7 @@ def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, fold
         print_json(_run_document(summary, folder, title, experiment))
     if interrupted:
         return INTERRUPTED
-    if run.status == "diverged" or failures:
+    if not run.success or failures:
         return INCOMPLETE
     return _verdict(args, summary)
 
@@ -258,17 +258,18 @@ def _check(args: argparse.Namespace) -> int:
         if args.target is not None and args.target not in SYSTEMS:
             raise ValueError(f"{args.target!r} is no run folder, no file and no system; systems: {', '.join(SYSTEMS)}")
         return _simulated(args, args.target)
-    options = ("preset", "config", "optimizer", "lr", "steps", "seed", "record", "every", "closely", "out")
+    options = ("preset", "config", "optimizer", "lr", "steps", "until", "target_loss", "seed", "record", "every",
+               "closely", "points", "out")
     given = [name for name in options if getattr(args, name) is not None]
     if given or args.fields:
-        raise ValueError(f"--{(given or ['set'])[0]} does not go with a saved run: it is checked as it was simulated")
+        raise ValueError(f"--{(given or ['set'])[0].replace('_', '-')} does not go with a saved run: it is checked as it was simulated")
     summary = summarise(load(saved))
     say = Out(args.json or args.quiet)
     say(str(args.target))
     say(summary.text(full=args.full))
     if args.json:
         print_json(_run_document(summary, None, str(args.target), None))
-    return INCOMPLETE if summary.run.status == "diverged" else _verdict(args, summary)
+    return INCOMPLETE if summary.run.status in ("diverged", "failed") else _verdict(args, summary)
 
 
 def _list(args: argparse.Namespace) -> int:

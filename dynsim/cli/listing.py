@@ -8,7 +8,7 @@ from typing import Any
 from ..optimizers import describe
 from ..plain import plain
 from ..registry import SYSTEMS, system_module
-from .summary import literal_text, rule_text, wrap
+from .summary import horizon_text, literal_text, rule_text, wrap
 
 __all__ = ["TABLES", "table_text"]
 
@@ -23,8 +23,8 @@ def systems() -> Rows:
 def presets() -> Rows:
     """Return every preset, with where it comes from."""
     return [
-        {"system": system, "name": name, "origin": e.origin, "note": e.note, "optimizer": plain(describe(e.optimizer)), "steps": e.steps,
-         "setting": plain(e.setting)}
+        {"system": system, "name": name, "origin": e.origin, "note": e.note, "optimizer": plain(describe(e.optimizer)),
+         "horizon": horizon_text(e), "setting": plain(e.setting)}
         for system in SYSTEMS for name, e in getattr(system_module(system), "PRESETS", {}).items()
     ]
 
@@ -83,7 +83,7 @@ def _system(row: dict[str, Any], width: int) -> list[str]:
 
 def _preset(row: dict[str, Any], width: int) -> list[str]:
     numbers = " ".join(f"{key}={literal_text(value)}" for key, value in row["setting"].items())
-    head = f"  {row['system']} {row['name']:18s} {row['origin']:15s} {rule_text(row['optimizer'])}, {row['steps']} steps"
+    head = f"  {row['system']} {row['name']:18s} {row['origin']:15s} {rule_text(row['optimizer'])}, {row['horizon']}"
     return [head, *wrap(numbers, width, " " * 6), *wrap(row["note"], width, " " * 6)]
 
 

@@ -20,7 +20,7 @@ from ..plain import plain
 from ..registry import system_module
 from ..trajectory import Trajectory
 
-__all__ = ["SCHEMA", "Summary", "experiment_text", "literal_text", "predictions", "rule_text", "summarise", "wrap"]
+__all__ = ["SCHEMA", "Summary", "experiment_text", "horizon_text", "literal_text", "predictions", "rule_text", "summarise", "wrap"]
 
 SCHEMA = 1
 """Version of the JSON form of a summary."""
@@ -47,19 +47,27 @@ def predictions(system: str, setting: Any, optimizer: Mapping[str, Any]) -> tupl
         return None, f"{system} has no closed-form predictions"
     if setting is None:
         return None, "no predictions: the data were given as arrays, not drawn from a setting"
-    if not isinstance(optimizer.get("lr"), (int, float)):
+    if optimizer.get("rule") != "flow" and not isinstance(optimizer.get("lr"), (int, float)):
         return None, "no predictions: they need one constant learning rate"
     if isinstance(setting, Mapping):
         setting = module.Setting.from_dict(setting)
-    theory = {json.dumps({**describe(e.optimizer), "lr": None}) for e in getattr(module, "PRESETS", {}).values()}
-    remark = ""
-    if theory and json.dumps({**optimizer, "lr": None}) not in theory:
+    theory = {json.dumps(_without_tuning(describe(e.optimizer))) for e in getattr(module, "PRESETS", {}).values()}
+    remark, lr = "", optimizer.get("lr")
+    if lr is None and json.dumps({"rule": "flow"}) not in theory:
+        return None, f"no predictions: those of {system} are for rules with a learning rate"
+    if theory and json.dumps(_without_tuning(optimizer)) not in theory:
         rules = " or ".join(sorted({rule_text(json.loads(text)) for text in theory}))
-        remark = f"these predictions are for {rules}; they are shown at lr={optimizer['lr']:g} and do not speak of {rule_text(optimizer)}"
+        shown = "" if lr is None else f"they are shown at lr={lr:g} and "
+        remark = f"these predictions are for {rules}; {shown}do not speak of {rule_text(optimizer)}"
     try:
-        return module.predict(setting, lr=float(optimizer["lr"])), remark
+        return module.predict(setting, lr=None if lr is None else float(lr)), remark
     except ArithmeticError as error:
         return None, f"no predictions: the numbers of this setting are out of range ({error})"
+
+
+def _without_tuning(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule without what the theory does not depend on: learning rate and solver."""
+    return {"rule": "flow"} if optimizer["rule"] == "flow" else {**optimizer, "lr": None}
 
 
 def rule_text(optimizer: Mapping[str, Any]) -> str:
@@ -87,7 +95,9 @@ def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -
     numbers = " ".join(f"{key}={literal_text(value)}" for key, value in setting.items())
     rule = describe(experiment.optimizer)
     every = f", recorded every {experiment.every} steps" if experiment.every != 1 else ""
-    if every and experiment.closely:
+    if experiment.flows:
+        every = f", recorded at {experiment.points} times"
+    elif every and experiment.closely:
         every += f" and at each of the first {experiment.closely}"
     theory, remark = predictions(experiment.system, experiment.setting, rule)
     lines = [
@@ -95,12 +105,23 @@ def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -
         *wrap(experiment.note, width),
         "setting",
         *wrap(numbers, width),
-        *wrap(f"{rule_text(rule)}, {experiment.steps} steps{every}, seed {experiment.seed}", width),
+        *wrap(f"{rule_text(rule)}, {horizon_text(experiment)}{every}, seed {experiment.seed}", width),
     ]
     if theory is not None:
         lines.append(str(theory))
     lines.extend(wrap(remark, width))
     return "\n".join(lines)
+
+
+def horizon_text(experiment: Experiment) -> str:
+    """Return how long an experiment runs.
+
+    >>> from dynsim.systems import signal_noise
+    >>> horizon_text(signal_noise.experiment("tiny"))
+    '40 steps'
+    """
+    end = "" if experiment.target_loss is None else f" or to training loss {experiment.target_loss:g}"
+    return (f"to time {experiment.until:.5g}" if experiment.flows else f"{experiment.steps} steps") + end
 
 
 def wrap(text: str, width: int, indent: str = "  ") -> list[str]:
@@ -147,6 +168,8 @@ class Summary:
             value = run.constants.get(name)
             if value is not None and np.ndim(value) == 0:
                 lines.append(f"{name}: {float(value):g} in this run's data, {predicted:.4g} expected")
+        if run.clock == "time":
+            return lines  # a flow takes no signs, and floats by the solver's tolerances
         ties = f"{int(self.ties)} ties" if self.ties is not None else "ties not recorded"
         underflow = int(np.max(run.underflow_at))
         lost = "no gradient entry lost to underflow" if underflow < 0 else f"a gradient entry was lost to underflow at step {underflow}"

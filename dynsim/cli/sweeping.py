@@ -22,7 +22,7 @@ from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geomet
 from ..sweep.design import Design, as_design
 from .arguments import chosen_experiment, literal, setting_options, whole
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
-from .summary import literal_text, rule_text, wrap
+from .summary import horizon_text, literal_text, rule_text, wrap
 
 __all__ = ["Command", "axis_values", "chosen_executor", "chosen_seeds", "names_of", "run_options", "sweep_command", "table_text", "told"]
 
@@ -39,14 +39,16 @@ def sweep_command(command: Command) -> None:
     setting_options(add)
     add.add_argument("--over", metavar="NAME=VALUES", action="append", default=[],
                      help="values of a variable, as 25,50,100 or LOW:HIGH:COUNT with a constant ratio; several make a grid")
-    add.add_argument("--points", metavar="FILE.csv", help="a list of points instead of a grid: a column a variable, a row a point")
+    add.add_argument("--points", metavar="FILE.csv", dest="list_of_points",
+                     help="a list of points instead of a grid: a column a variable, a row a point")
     add.add_argument("--sample", metavar="COUNT", type=whole,
                      help="draw a Latin hypercube of so many points instead of a grid; --over then gives ranges, NAME=LOW:HIGH")
     add.add_argument("--measure", metavar="NAME,...", action="append",
                      help="what to measure: names, expressions such as train_loss<0.05 or test_loss@900, or claims (dynsim list measures)")
     add.add_argument("--steps", type=whole, help="horizon of every run (default: as long as the predictions need)")
+    add.add_argument("--until", type=float, help="the same in time, with the rule flow")
     add.add_argument("--out", metavar="DIR", help="folder of the sweep; the same command goes on where it was stopped")
-    run_options(add, "1")
+    run_options(add, "1, or as many as the system says its claims need")
 
 
 def run_options(parser: argparse.ArgumentParser, seeds: str) -> None:
@@ -66,11 +68,12 @@ def _sweep(args: argparse.Namespace) -> int:
     say = Out(args.json or args.quiet)
     design, measures, seeds = as_design(_over(args)), as_measures(names_of(args.measure), experiment.system), chosen_seeds(args.seeds)
     executor = chosen_executor(args)
-    say(_head(experiment, title, args.steps, design))
+    horizon = args.steps if args.until is None else args.until
+    say(_head(experiment, title, horizon, design))
     try:
         table = sweep(
-            experiment, design, seeds=1 if seeds is None else seeds, measure=measures, steps=args.steps, out=args.out, workers=args.workers,
-            executor=executor, retry=args.retry, progress=meter_for("cells", args),
+            experiment, design, seeds=_seeds_of(experiment) if seeds is None else seeds, measure=measures, steps=horizon, out=args.out,
+            workers=args.workers, executor=executor, retry=args.retry, progress=meter_for("cells", args),
         )
     except (SweepInterrupted, SweepError) as stopped:
         return told(stopped)
@@ -90,11 +93,17 @@ def _sweep(args: argparse.Namespace) -> int:
     return INCOMPLETE if failures or table.errors else FINISHED
 
 
-def _head(experiment: Experiment, title: str, steps: int | None, design: Design) -> str:
+def _seeds_of(experiment: Experiment) -> int:
+    """Return how many seeds a point has when nothing is asked for."""
+    return getattr(system_module(experiment.system), "SWEEP_SEEDS", 1)
+
+
+def _head(experiment: Experiment, title: str, steps: float | None, design: Design) -> str:
     """Say what is varied and what is not."""
     fixed = " ".join(f"{name}={literal_text(v)}" for name, v in experiment.setting.to_dict().items() if name not in design.names)
     predicted = hasattr(system_module(experiment.system), "horizon")
-    horizon = "horizon as the predictions need at each point" if steps is None and predicted else f"{steps or experiment.steps} steps"
+    own = experiment if steps is None else experiment.reaching(steps)
+    horizon = "horizon as the predictions need at each point" if steps is None and predicted else horizon_text(own)
     return "\n".join([
         f"{experiment.system}, {title}: {len(design)} points over {', '.join(design.names) or 'nothing'}; {horizon}",
         *wrap(f"{rule_text(describe(experiment.optimizer))}; {fixed}", width(), "  "),
@@ -133,14 +142,14 @@ def _counted(table: Table, name: str) -> str:
 
 def _over(args: argparse.Namespace) -> Any:
     """Return the design that the options describe."""
-    if args.points is not None:
+    if args.list_of_points is not None:
         if args.over or args.sample is not None:
             raise ValueError("give --points, or --over (with --sample or without), not both")
-        with open(args.points, encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a mark
+        with open(args.list_of_points, encoding="utf-8-sig", newline="") as file:  # spreadsheets begin with a mark
             reader = csv.DictReader(file)
             rows, names = list(reader), list(reader.fieldnames or ())
         if not rows or len(set(names)) < len(names) or any(None in row or None in row.values() for row in rows):
-            raise ValueError(f"--points {args.points} must have a line of different variables, then as many values a point")
+            raise ValueError(f"--points {args.list_of_points} must have a line of different variables, then as many values a point")
         return Points([{name.strip(): literal(value.strip()) for name, value in row.items()} for row in rows])
     axes: dict[str, Any] = {}
     for text in args.over:

@@ -31,7 +31,7 @@ SELDOM = 24
 
 @dataclass(frozen=True)
 class First:
-    """First step at which a scalar quantity passes a level: NaN if it does not within the horizon.
+    """First step at which a scalar quantity passes a level, of a flow the first recorded time: NaN if it does not within the horizon.
 
     Parameters
     ----------
@@ -138,12 +138,14 @@ class At:
         if isinstance(self.when, int):
             return float(self.when)
         if self.when == "end":
-            return float(watched.experiment.steps)
+            return float(watched.experiment.horizon)
         found = TIME.fullmatch(str(self.when))
         assert found is not None
         module = system_module(watched.experiment.system)
         if not hasattr(module, "predict"):
             raise ValueError(f"when={self.when!r}: {watched.experiment.system} predicts no times; give a step")
+        if watched.experiment.flows:
+            raise ValueError(f"when={self.when!r}: predicted times are for rules with steps; give 'end' or a First")
         theory = module.predict(watched.experiment.setting, lr=watched.experiment.optimizer.lr)
         if not hasattr(theory, found[2]):
             raise ValueError(unknown_name("predicted time", found[2], [name for name in vars(theory) if name.startswith("T_")]))
@@ -226,6 +228,8 @@ class Series:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
+        if watched.experiment.flows:
+            raise ValueError(f"{next(iter(self.columns))} is read at steps, which gradient flow does not have")
         return _SeriesWatch(self, watched)
 
 
@@ -256,15 +260,15 @@ class Underflow:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        return _UnderflowWatch(watched.experiment.steps)
+        return _UnderflowWatch(watched.experiment.horizon)
 
 
 class _UnderflowWatch:
-    def __init__(self, steps: int) -> None:
-        self.steps, self.settled = steps, False
+    def __init__(self, horizon: float) -> None:
+        self.horizon, self.settled = horizon, False
 
     def see(self, state: State) -> None:
-        self.settled = self.settled or state.step >= self.steps
+        self.settled = self.settled or state.step >= self.horizon
 
     def result(self, run: Trajectory) -> Mapping[str, NDArray]:
         return {name: np.where(run.underflow_at < 0, np.nan, run.underflow_at) for name in Underflow.columns}

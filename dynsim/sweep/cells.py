@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..experiment import Experiment
 from ..measures import Measure, Watched, bounded_steps, seldom
 from ..recording import Recorder
 from ..registry import system_module
-from ..simulate import CHUNK, chunks, simulate
+from ..simulate import CHUNK, chunks
 from ..system import System
 
 __all__ = ["Row", "run_cells"]
@@ -23,7 +24,7 @@ RECORD_BYTES = 256 * 2**20
 
 
 def run_cells(
-    experiment: Experiment, measures: Sequence[Measure], steps: int | None, changes: Mapping[str, Any], seeds: Sequence[int]
+    experiment: Experiment, measures: Sequence[Measure], steps: float | None, changes: Mapping[str, Any], seeds: Sequence[int]
 ) -> list[Row]:
     """Run one point for some seeds and return a row each, in the order of the seeds.
 
@@ -33,8 +34,9 @@ def run_cells(
     ----------
     experiment : Experiment
     measures : sequence of Measure
-    steps : int or None
-        Horizon; None for what the system says is long enough at this point (`horizon`), else the experiment's steps.
+    steps : int, float or None
+        Horizon, steps or the time of a flow; None for what the system says is long enough at this point (`horizon`), else the
+        experiment's own.
     changes : mapping of str to value
         See `Experiment.vary`.
     seeds : sequence of int
@@ -48,8 +50,8 @@ def run_cells(
     """
     try:
         varied = experiment.vary(changes)
-        if "steps" not in changes:
-            varied = varied.replace(steps=_horizon(varied) if steps is None else steps)
+        if not {"steps", "until"} & set(changes):
+            varied = varied.reaching(_horizon(varied) if steps is None else steps)
         rows = _together(varied, measures, seeds)
     except Exception as error:  # a failing point is a row with its error; the sweep goes on
         if len(seeds) > 1:  # perhaps only one of them fails
@@ -58,18 +60,18 @@ def run_cells(
     return rows
 
 
-def _horizon(experiment: Experiment) -> int:
-    """Return what the system says is long enough, or else the experiment's steps."""
+def _horizon(experiment: Experiment) -> float:
+    """Return what the system says is long enough, or else the experiment's horizon."""
     predicted = getattr(system_module(experiment.system), "horizon", None)
     found = None if predicted is None else predicted(experiment.setting, experiment.optimizer)
-    return experiment.steps if found is None else int(found)
+    return experiment.horizon if found is None else found
 
 
 def _together(experiment: Experiment, measures: Sequence[Measure], seeds: Sequence[int]) -> list[Row]:
     rows: list[Row] = [{} for _ in seeds]
     record = tuple(dict.fromkeys(name for measure in measures for name in measure.record))
     for positions, system in _systems(experiment, seeds):
-        for part in _parts(system, experiment.steps, record):
+        for part in _parts(system, experiment, record):
             chosen = positions if part is ... else positions[part]
             one = system if part is ... else system.replicates(part)
             for position, row in zip(chosen, _measured(experiment, one, measures, record), strict=True):
@@ -80,40 +82,47 @@ def _together(experiment: Experiment, measures: Sequence[Measure], seeds: Sequen
 def _systems(experiment: Experiment, seeds: Sequence[int]) -> Iterable[tuple[list[int], System]]:
     """Yield systems that carry the seeds: batches where the system makes them, else one by one."""
     module = system_module(experiment.system)
-    if hasattr(module, "batches") and experiment.optimizer.kind != "coordinatewise":  # those lump nowhere: large systems, one at a time
+    together = experiment.optimizer.kind not in ("coordinatewise", "flow")  # lump nowhere: large systems; choose steps of their own
+    if hasattr(module, "batches") and together:
         yield from module.batches(experiment.setting, experiment.optimizer, list(seeds))
         return
     for position, seed in enumerate(seeds):
         yield [position], experiment.replace(seed=int(seed)).build()
 
 
-def _parts(system: System, steps: int, record: tuple[str, ...]) -> list[Any]:
+def _parts(system: System, experiment: Experiment, record: tuple[str, ...]) -> list[Any]:
     """Return slices of the replicates that run together: few enough for cache and memory. The result does not depend on them."""
     if np.ndim(system.start) == 1:
         return [...]
     together = CHUNK
     if record:
-        at = bounded_steps(steps)
-        one = Recorder(system.replicates(slice(0, 1)), _seldom(system, record, steps), at, None)
+        one = Recorder(system.replicates(slice(0, 1)), _seldom(system, record, experiment), _at(experiment, record), None)
         size = sum(store.array.nbytes for store in one.stores)
         together = int(np.clip(RECORD_BYTES // max(size, 1), 1, CHUNK))
     return list(chunks(len(system.start), system.layout.size, together))  # watches see one chunk
 
 
-def _seldom(system: System, record: tuple[str, ...], steps: int) -> dict[str, int]:
+def _at(experiment: Experiment, record: tuple[str, ...]) -> NDArray:
+    """Return the steps to record, none without a record, or the times of a flow, at which it is watched too."""
+    if experiment.flows:
+        return experiment.recorded_at
+    return bounded_steps(experiment.steps) if record else np.empty(0, dtype=np.int64)
+
+
+def _seldom(system: System, record: tuple[str, ...], experiment: Experiment) -> dict[str, int]:
     """Return the spacing of each quantity, wide where it is costly; claims say themselves what they miss."""
-    return {name: seldom(steps) if system.observables[name].costly else 1 for name in record if name in system.observables}
+    spacing = seldom(experiment.points if experiment.flows else experiment.steps)
+    return {name: spacing if system.observables[name].costly else 1 for name in record if name in system.observables}
 
 
 def _measured(experiment: Experiment, system: System, measures: Sequence[Measure], record: tuple[str, ...]) -> list[Row]:
     """Run one system with its watches and return a row a replicate."""
     watched = Watched(experiment, system)
     watches = [watched.watch(measure) for measure in measures]
-    run = simulate(
-        system, experiment.optimizer, steps=experiment.steps, record=_seldom(system, record, experiment.steps),
-        at=bounded_steps(experiment.steps) if record else [], stop=watched.see,
-    )
-    run = experiment.signed(run)
+    options = {"record": _seldom(system, record, experiment), "at": _at(experiment, record), "stop": watched.see}
+    run = experiment.signed(experiment.simulated(system, **options))
+    if run.status == "failed":
+        return [{"error": run.message, "steps": experiment.horizon}]
     columns: dict[str, Any] = {}
     if (watched.lost_at < 0).any():
         for watch in watches:
@@ -121,10 +130,10 @@ def _measured(experiment: Experiment, system: System, measures: Sequence[Measure
     rows: list[Row] = []
     for i, lost_at in enumerate(watched.lost_at.reshape(-1)):
         if lost_at >= 0:
-            rows.append({"error": f"the loss stopped being finite at step {lost_at}: try a smaller lr", "steps": experiment.steps})
+            rows.append({"error": f"the loss stopped being finite at step {lost_at}: try a smaller lr", "steps": experiment.horizon})
         else:
             values = {name: _plain(a[i] if watched.lead else a) for name, a in columns.items()}
-            rows.append({"error": "", "steps": experiment.steps, **values})
+            rows.append({"error": "", "steps": experiment.horizon, **values})
     return rows
 
 

@@ -56,7 +56,7 @@ def sweep(
     seeds: int | Iterable[int] = 1,
     measure: str | Measure | Iterable[str | Measure] | None = None,
     optimizer: Any = None,
-    steps: int | None = None,
+    steps: float | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
     out: str | os.PathLike | None = None,
@@ -74,16 +74,16 @@ def sweep(
         What is varied: a preset's experiment, or a system's setting together with `optimizer`.
     over : mapping of str to sequence, sequence of mappings, or design
         A grid of values, a list of points, or a design such as `Sampled`. Variables are fields of the setting, fields of
-        the rule ("lr", "momentum"), "steps" and "optimizer" (rules by name).
+        the rule ("lr", "momentum"), "steps" or "until", "target_loss" and "optimizer" (rules by name).
     seeds : int or iterable of int, default 1
         A number stands for 0, 1, ..., seeds - 1. The same seeds at every point.
     measure : str, Measure or iterable of these
         See `dynsim.measures.as_measures`; default those of the system.
     optimizer : Optimizer, optional
         Default the experiment's.
-    steps : int, optional
-        Horizon. Default: as long as the system says its predictions need at each point, else the experiment's steps. A run ends earlier
-        when everything is measured.
+    steps : int or float, optional
+        Horizon, steps or the time of a flow. Default: as long as the system says its predictions need at each point, else the
+        experiment's own. A run ends earlier when everything is measured.
     executor : concurrent.futures.Executor, optional
         Where points run, for example ``dask.distributed.Client(...).get_executor()``. Default a pool of processes.
     workers : int, optional
@@ -127,7 +127,9 @@ def sweep(
     experiment = _experiment(setting, optimizer)
     design, measures, seeds = as_design(over), as_measures(measure, experiment.system), _seeds(seeds)
     _check_names(experiment, design, measures)
-    for name, value in (("steps", steps), ("workers", workers)):
+    if steps is not None and experiment.flows:
+        experiment = experiment.reaching(steps)  # checks it
+    for name, value in (("steps", None if experiment.flows else steps), ("workers", workers)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r} must be an integer >= 1")
     if executor is not None and workers is not None:
@@ -188,10 +190,10 @@ def _seeds(given: int | Iterable[int]) -> list[int]:
 
 
 def _description(
-    experiment: Experiment, design: Design, seeds: Sequence[int], measures: Sequence[Measure], steps: int | None
+    experiment: Experiment, design: Design, seeds: Sequence[int], measures: Sequence[Measure], steps: float | None
 ) -> dict[str, Any]:
     """Return what the sweep is, JSON-ready: everything a row depends on, and nothing else."""
-    rate = experiment.optimizer.lr
+    rate = getattr(experiment.optimizer, "lr", 1.0)
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise ValueError(f"lr={rate!r} must be one number: a schedule or an array cannot be told apart from another one when a sweep "
                          "is gone on with; vary the rate with over={'lr': [...]}")
@@ -199,7 +201,7 @@ def _description(
     columns = {name: {"kind": c.kind, "doc": c.doc} for m in measures for name, c in m.columns.items()}
     return {
         "dynsim": __version__, "experiment": plain(described), "design": plain(design.describe()), "seeds": list(seeds),
-        "measures": [repr(m) for m in measures], "columns": columns, "steps": None if steps is None else int(steps),
+        "measures": [repr(m) for m in measures], "columns": columns, "steps": steps if steps is None or experiment.flows else int(steps),
     }
 
 

@@ -291,7 +291,8 @@ def _short(value: Any) -> str:
 def base_values(experiment: Experiment) -> dict[str, Any]:
     """Return the experiment's own value of every variable."""
     rule = {name: getattr(experiment.optimizer, name) for name, of in experiment.variables.items() if of == "optimizer"}
-    return {"steps": experiment.steps, "optimizer": describe(experiment.optimizer)["rule"], **rule, **experiment.setting.to_dict()}
+    own = {"until" if experiment.flows else "steps": experiment.horizon, "target_loss": experiment.target_loss}
+    return {**own, "optimizer": describe(experiment.optimizer)["rule"], **rule, **experiment.setting.to_dict()}
 
 
 def design_of(description: Mapping[str, Any]) -> Design:
@@ -313,7 +314,7 @@ def assemble(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], 
     seeds, columns = description["seeds"], description["columns"]
     cells = len(design) * len(seeds)
     there = np.zeros(cells, dtype=bool)
-    steps, error = np.zeros(cells, dtype=np.int64), np.full(cells, "", dtype=object)
+    steps, error = np.zeros(cells), np.full(cells, "", dtype=object)
     data: dict[str, Any] = {
         name: [None] * cells if about["kind"] == "numbers" else np.full(cells, "" if about["kind"] == "word" else np.nan,
                                                                         dtype=object if about["kind"] == "word" else float)
@@ -345,7 +346,8 @@ def assemble(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], 
         else:
             found[name] = data[name][kept].astype(str) if about["kind"] == "word" else data[name][kept]
     if "steps" not in found:  # else the horizon is a variable
-        found["steps"] = steps[kept]
+        flows = description["experiment"]["optimizer"]["rule"] == "flow"
+        found["steps"] = steps[kept] if flows else steps[kept].astype(np.int64)
     found["error"] = error[kept].astype(str)
     return Table(found, tuple(design.names), dict(description), {name: about["doc"] for name, about in columns.items()})
 

@@ -5,11 +5,15 @@ tokens (y mu, xi), one batched product a layer; sign gradient descent on the gra
 returns; the nine default quantities are read off the forward pass before every update, as dynsim does. Each function
 maps (system, lr, steps) to a dict of name to array (steps + 1, ...), axes in dynsim's order. `torch_tokens` is the peer of systems on
 general tokens: it takes the rule and records the training loss.
+
+`torch_bags` and what follows are the peers of systems on bags of tokens: the model as its paper writes it, all weights as
+matrices, tokens as indices.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -115,6 +119,97 @@ def torch_tokens(system: Any, rule: Any, steps: int) -> dict[str, NDArray]:
                 for w in weights:
                     w.sub_(w.grad.sign_() if signs else w.grad, alpha=rule.lr)
                     w.grad = None
+    return {"train_loss": losses.numpy()}
+
+
+def torch_bags(system: Any, *, all_scores: bool) -> Callable[..., Any]:
+    """Return the loss of W (m1, m), W_V, W_K, W_Q (d, m), torch tensors, written for speed: a^T W comes before its products with tokens.
+
+    `all_scores` multiplies all keys with all queries and reads each sample's scores off, for small vocabularies; otherwise each
+    sample's keys and queries are gathered.
+    """
+    import torch
+
+    (n, L), d, m = system.bags.tokens.shape, system.bags.d, system.m
+    tokens, y, a = torch.from_numpy(system.bags.tokens), torch.from_numpy(system.bags.y), torch.from_numpy(system.initial["a"])
+    flat, pairs = tokens.ravel(), tokens[:, :, None] * d + tokens[:, None, :]
+
+    def loss(W: Any, W_V: Any, W_K: Any, W_Q: Any) -> Any:
+        if all_scores:
+            scores = (W_K @ W_Q.T).ravel()[pairs]
+        else:
+            scores = W_K.index_select(0, flat).view(n, L, m) @ W_Q.index_select(0, flat).view(n, L, m).mT
+        p = torch.softmax(scores / m**0.5, dim=1)
+        F = (p.sum(2) * (W_V @ (a @ W))[tokens]).sum(1)
+        return torch.nn.functional.softplus(-y * F).mean()
+
+    return loss
+
+
+def torch_rate(system: Any, *, all_scores: bool) -> tuple[Callable[..., NDArray], Callable[[NDArray], float], NDArray]:
+    """Return the right-hand side of gradient flow by autograd, a function of (time, params), the loss of params, and the initial params."""
+    import torch
+
+    loss = torch_bags(system, all_scores=all_scores)
+    initial = [system.initial[name] for name in ("W", "W_V", "W_K", "W_Q")]
+    ends = np.cumsum([w.size for w in initial])
+
+    def weights(params: NDArray) -> list[Any]:
+        flat = torch.from_numpy(params)
+        return [flat[end - w.size : end].view(w.shape) for w, end in zip(initial, ends, strict=True)]
+
+    def rate(_time: float, params: NDArray) -> NDArray:
+        leaves = [w.requires_grad_() for w in weights(params)]
+        grads = torch.autograd.grad(loss(*leaves), leaves)
+        return torch.cat([g.ravel() for g in grads]).neg_().numpy()
+
+    def value(params: NDArray) -> float:
+        with torch.no_grad():
+            return float(loss(*weights(params)))
+
+    return rate, value, np.concatenate([w.ravel() for w in initial])
+
+
+def torch_flow(system: Any, rule: Any, at: NDArray, *, all_scores: bool = False) -> dict[str, NDArray]:
+    """Integrate gradient flow by scipy's solver step by step, and read the loss at the times `at`, the first of which is 0."""
+    from scipy import integrate
+
+    rate, value, start = torch_rate(system, all_scores=all_scores)
+    solver = getattr(integrate, rule.method)(rate, 0.0, start, at[-1], rtol=rule.rtol, atol=rule.atol)
+    losses = [value(start)]
+    while solver.status == "running":
+        solver.step()
+        if len(losses) < len(at) and at[len(losses)] <= solver.t:
+            inside = solver.dense_output()
+            while len(losses) < len(at) and at[len(losses)] <= solver.t:
+                losses.append(value(inside(at[len(losses)])))
+    return {"train_loss": np.array(losses), "evaluations": np.array(solver.nfev)}
+
+
+def torch_solve_ivp(system: Any, rule: Any, at: NDArray, *, all_scores: bool = False) -> dict[str, NDArray]:
+    """Do the same by one call of `solve_ivp`, which keeps the parameters at all these times."""
+    from scipy.integrate import solve_ivp
+
+    rate, value, start = torch_rate(system, all_scores=all_scores)
+    solved = solve_ivp(rate, (0.0, at[-1]), start, method=rule.method, t_eval=at, rtol=rule.rtol, atol=rule.atol)
+    return {"train_loss": np.array([value(params) for params in np.ascontiguousarray(solved.y.T)]), "evaluations": np.array(solved.nfev)}
+
+
+def torch_bags_steps(system: Any, lr: float, steps: int, *, all_scores: bool) -> dict[str, NDArray]:
+    """Run gradient descent in eager PyTorch and record the loss before every update and at the end."""
+    import torch
+
+    loss = torch_bags(system, all_scores=all_scores)
+    weights = [torch.from_numpy(system.initial[name].copy()).requires_grad_() for name in ("W", "W_V", "W_K", "W_Q")]
+    losses = torch.empty(steps + 1, dtype=torch.float64)
+    for step in range(steps + 1):
+        now = loss(*weights)
+        losses[step] = now.detach()
+        if step < steps:
+            grads = torch.autograd.grad(now, weights)
+            with torch.no_grad():
+                for w, g in zip(weights, grads, strict=True):
+                    w.sub_(g, alpha=lr)
     return {"train_loss": losses.numpy()}
 
 

@@ -1,7 +1,7 @@
 # ruff: noqa: E402  (threads must be set before NumPy and PyTorch are imported)
 """Race dynsim against the same run in PyTorch and JAX, side by side on two cores, and print the ratios.
 
-    python tests/benchmarks/run.py [--rounds 9] [--quick] [--markdown FILE]
+    python tests/benchmarks/run.py [--rounds 9] [--quick] [--system NAME] [--markdown FILE]
 
 Nothing is asserted about time; the script fails if a peer computes other numbers than dynsim. The contestants of a race
 take turns, and the ratio is that of their fastest rounds: on a shared machine a busy moment costs a peer with
@@ -33,7 +33,10 @@ import numpy as np
 import peers
 
 from dynsim import GradientDescent, SignGD, simulate, sweep
-from dynsim.systems import signal_noise
+from dynsim.flow import velocity_of
+from dynsim.optimizers import GradientFlow
+from dynsim.recording import log_times
+from dynsim.systems import cooccurrence, signal_noise
 
 RULE = SignGD(5e-5)
 FIGURE3 = signal_noise.preset("figure3")
@@ -205,6 +208,114 @@ def race_of_tokens(n: int, m_k: int, rule: Any, steps: int, rounds: int) -> list
     )  # fmt: skip
 
 
+def evaluation(system: Any) -> Callable[[], Any]:
+    """Return a function that forms the right-hand side of a system's gradient flow at its start."""
+    params, out = (system.layout.views(x) for x in (np.array(system.start), np.empty(system.layout.size)))
+    velocity = velocity_of(system)
+    return lambda: velocity(params, system.forward(params), out)
+
+
+def same_flow(system: Any) -> None:
+    """Raise unless autograd returns the gradient of every weight, in both forms of the scores, as dynsim does."""
+    out = np.empty(system.layout.size)
+    views = system.layout.views(np.array(system.start))
+    system.velocity(views, system.forward(views), system.layout.views(out))
+    for all_scores in (False, True):
+        rate, _, start = peers.torch_rate(system, all_scores=all_scores)
+        theirs = rate(0.0, start)
+        for name, block in system.layout.slices.items():
+            if name != "tau" and not (gap := np.abs(out[block] - theirs[block]).max() / np.abs(out[block]).max()) < TOLERANCE:
+                raise SystemExit(f"autograd returns another gradient of {name} than dynsim (relative gap {gap:.1e}): no race")
+
+
+def race_of_flows(setting: Any, tau: float, rounds: int) -> list[Row]:
+    """Race right-hand sides, then whole flows with the loss at 241 times, against autograd in the same solver with the same tolerances."""
+    rule, until = GradientFlow(), tau / (setting.c1**2 * setting.m)
+    at = np.unique(log_times(until))
+    lumped, whole = cooccurrence.lumped(setting, rule), cooccurrence.restricted(setting)
+    same_flow(whole)
+    ours = simulate(lumped, rule, until=until, record=["train_loss"])["train_loss"]
+    gap = np.abs(peers.torch_flow(whole, rule, at)["train_loss"] / ours - 1).max()
+    if not gap < 1e-6:  # errors of the solver: autograd's state is the weights, whose tolerance is not that of displacements
+        raise SystemExit(f"the flow by autograd has another loss than dynsim's (relative gap {gap:.1e}): no race")
+    rate, _, start = peers.torch_rate(whole, all_scores=False)
+    name = f"n = {setting.n}, m = {setting.m}"
+    once, many = evaluation(lumped), max(3, 2000 // setting.n)
+
+    def repeated(one: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: [one() for _ in range(many)] and None
+
+    return rows(
+        f"right-hand side, {name}",
+        [Contestant("lumped", repeated(once), many), Contestant("autograd", repeated(lambda: rate(0.0, start)), many)],
+        3 * rounds, {"autograd": "3"},
+    ) + rows(
+        f"whole flow, {name}",
+        [
+            Contestant("lumped", lambda: simulate(lumped, rule, until=until, record=["train_loss"]), 1),
+            Contestant("autograd, solver's steps", lambda: peers.torch_flow(whole, rule, at), 1),
+            Contestant("autograd, solve_ivp", lambda: peers.torch_solve_ivp(whole, rule, at), 1),
+        ],
+        max(3, rounds // 2), {"autograd, solver's steps": "3", "autograd, solve_ivp": "3"},
+    )  # fmt: skip
+
+
+def race_of_gram(setting: Any, tau: float, rounds: int) -> list[Row]:
+    """Race the closed system of inner products against the matrices they are made of, in the same solver with the same tolerances."""
+    rule, until = GradientFlow(), tau / (setting.c1**2 * setting.m)
+    systems = {"gram": cooccurrence.gram(setting), "dense": cooccurrence.dense(setting), "lumped": cooccurrence.lumped(setting, rule)}
+
+    def run(system: Any) -> Any:
+        return simulate(system, rule, until=until, record=["train_loss"])
+
+    closed, whole = (run(systems[name])["train_loss"] for name in ("gram", "dense"))
+    if not (gap := np.abs(closed / whole - 1).max()) < 1e-6:
+        raise SystemExit(f"inner products have another loss than the matrices (relative gap {gap:.1e}): no race")
+    contestants = [Contestant(name, lambda system=system: run(system), 1) for name, system in systems.items()]
+    return rows(f"whole flow, d = {systems['gram'].bags.d}, m = {setting.m}", contestants, max(3, rounds // 2), {"dense": "5"})
+
+
+def race_of_bags(steps: int, rounds: int) -> list[Row]:
+    """Race steps of gradient descent at the sizes of the paper's experiment against PyTorch with autograd."""
+    experiment = cooccurrence.experiment("paper")
+    rule, setting = experiment.optimizer, experiment.setting
+    lumped, whole = cooccurrence.lumped(setting, rule), cooccurrence.restricted(setting)
+    ours = simulate(lumped, rule, steps=20, record=["train_loss"])["train_loss"]
+    contestants = [Contestant("lumped", lambda: simulate(lumped, rule, steps=steps, record=["train_loss"]), steps)]
+    for name, all_scores in (("autograd, all scores", True), ("autograd, own scores", False)):
+        theirs = peers.torch_bags_steps(whole, rule.lr, 20, all_scores=all_scores)["train_loss"]
+        if not (gap := np.abs(ours / theirs - 1).max()) < TOLERANCE:
+            raise SystemExit(f"{name} computes another loss than dynsim (relative gap {gap:.1e} after 20 steps): no race")
+        contestants.append(
+            Contestant(name, lambda all_scores=all_scores: peers.torch_bags_steps(whole, rule.lr, steps, all_scores=all_scores), steps)
+        )
+    return rows("GD, the paper's sizes", contestants, rounds, {})
+
+
+def cost_of_evaluations(rounds: int) -> None:
+    """Print the time of a right-hand side of the lumped system against n, and against the vocabulary that tokens are drawn from."""
+    base = cooccurrence.preset("quick")
+    settings = [base.replace(n=n) for n in (120, 240, 600, 1200)]
+    settings += [base.replace(vocabulary=d) for d in (80, 160, 400, 1000, 4000, 20_000)]
+    systems = [cooccurrence.lumped(setting, GradientFlow) for setting in settings]
+    times = race([Contestant(str(i), evaluation(system), 1) for i, system in enumerate(systems)], 30 * rounds)
+    print(f"{'n':>6s} {'vocabulary':>14s} {'tokens that occur':>18s} {'us':>8s} {'us / n':>8s}   a right-hand side, L = 5, m = 256")
+    for i, (setting, system) in enumerate(zip(settings, systems, strict=True)):
+        best = times[str(i)].min()
+        print(f"{setting.n:6d} {setting.vocabulary or 'all different':>14} {system.bags.d:18d} {best:8.0f} {best / setting.n:8.2f}")
+
+
+def races_of_cooccurrence(steps: int, rounds: int) -> list[Row]:
+    """Run the races on bags of tokens; PyTorch's are left out where it is not installed."""
+    table: list[Row] = []
+    if importlib.util.find_spec("torch") is not None:
+        table += race_of_flows(cooccurrence.preset("quick"), 3e3, rounds)
+        table += race_of_bags(steps, rounds)
+    table += race_of_gram(cooccurrence.Setting(n=24, L=5, m=2048, m1=16), 1e3, rounds)
+    cost_of_evaluations(rounds)
+    return table
+
+
 def peak(setting: Any, steps: int) -> int:
     """Return the peak of memory in bytes of building and running a lumped system."""
     tracemalloc.start()
@@ -214,52 +325,41 @@ def peak(setting: Any, steps: int) -> int:
     return most
 
 
-def main() -> None:
-    """Run the races."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="a third of the steps, without d = 20000")
-    parser.add_argument("--markdown", metavar="FILE", help="also write the table in Markdown")
-    args = parser.parse_args()
-    few, many = (50, 300) if args.quick else (150, 900)
+def races_of_signal_noise(few: int, many: int, rounds: int, *, quick: bool) -> list[Row]:
+    """Run the races on tokens of signal and noise: `few` steps of dense systems and peers, `many` of lumped ones."""
     installed = found_peers()
-    versions = ", ".join(f"{p} {version(p)}" for p in ("numpy", "torch", "jax") if importlib.util.find_spec(p))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    about = f"Python {platform.python_version()}, {versions}; {cores} cores, float64"
-    print(about)
-    print(LINE.format(*HEAD))
     table: list[Row] = []
 
     def contestants(system: Any, steps: int) -> list[Contestant]:
         return [Contestant(name, lambda peer=peer: peer(system, RULE.lr, steps), steps) for name, peer in installed.items()]
 
-    for d, wanted in ((2000, "30"),) if args.quick else ((2000, "30"), (20000, "300")):
+    for d, wanted in ((2000, "30"),) if quick else ((2000, "30"), (20000, "300")):
         setting = FIGURE3.replace(d=d)
         dense, lumped = signal_noise.dense(setting, seed=0), signal_noise.lumped(setting, RULE, seed=0)
         same_numbers(dense, installed)
         mine = Contestant("lumped", lambda lumped=lumped: simulate(lumped, RULE, steps=many), many)
         others = contestants(dense, few if d == 2000 else few // 3)
-        table += rows(f"overlapping, d = {d}", [mine, *others], args.rounds, {"torch straightforward": wanted})
+        table += rows(f"overlapping, d = {d}", [mine, *others], rounds, {"torch straightforward": wanted})
         if d == 2000:
             mine = Contestant("dense", lambda dense=dense: simulate(dense, RULE, steps=few), few)
-            table += rows("dense engine, d = 2000", [mine, *others], args.rounds, {name: "1" for name in installed})
+            table += rows("dense engine, d = 2000", [mine, *others], rounds, {name: "1" for name in installed})
 
     disjoint = FIGURE3.replace(disjoint=True)
     one = signal_noise.lumped(disjoint, RULE, seed=0)
     if installed:
         batch, dense = signal_noise.lumped(disjoint, RULE, seed=range(256)), signal_noise.dense(disjoint, seed=0)
         mine = Contestant("batch of 256", lambda: simulate(batch, RULE, steps=many // 3, record=MEANS), many // 3, 256)
-        table += rows("disjoint, a run of many", [mine, *contestants(dense, few)], args.rounds, {"torch straightforward": "130"})
+        table += rows("disjoint, a run of many", [mine, *contestants(dense, few)], rounds, {"torch straightforward": "130"})
         mine = Contestant("lumped", lambda: simulate(one, RULE, steps=many), many)
-        table += rows("disjoint, one run", [mine, *contestants(dense, few)], args.rounds, {})
+        table += rows("disjoint, one run", [mine, *contestants(dense, few)], rounds, {})
 
     for n, m_k in ((100, 20), (100, 50), (200, 20), (200, 50)):
         for rule in (RULE, GradientDescent(0.01)):
-            table += race_of_tokens(n, m_k, rule, few // 3, args.rounds)
+            table += race_of_tokens(n, m_k, rule, few // 3, rounds)
 
-    table += race_of_sweeps(disjoint, 256, many, args.rounds)
-    table += race_of_workers(disjoint, 256 if args.quick else 1024, many, max(3, args.rounds // 3))
-    table += race_of_overlapping_seeds(FIGURE3, 64, many // 9, args.rounds)
+    table += race_of_sweeps(disjoint, 256, many, rounds)
+    table += race_of_workers(disjoint, 256 if quick else 1024, many, max(3, rounds // 3))
+    table += race_of_overlapping_seeds(FIGURE3, 64, many // 9, rounds)
 
     huge = disjoint.replace(d=1e8)
     large = signal_noise.lumped(huge, RULE, seed=0)
@@ -269,9 +369,31 @@ def main() -> None:
             Contestant("d = 1e8", lambda: simulate(large, RULE, steps=many), many),
             Contestant("d = 2000", lambda: simulate(one, RULE, steps=many), many),
         ],
-        2 * args.rounds, {"d = 2000": "> 1/1.3"},
+        2 * rounds, {"d = 2000": "> 1/1.3"},
     )  # fmt: skip
     print(f"peak memory of building and running 100 steps: d = 2000 {peak(disjoint, 100)} bytes, d = 1e8 {peak(huge, 100)} bytes")
+    return table
+
+
+def main() -> None:
+    """Run the races."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="a third of the steps, without d = 20000")
+    parser.add_argument("--system", choices=("signal_noise", "cooccurrence"), help="only the races of one system")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table in Markdown")
+    args = parser.parse_args()
+    few, many = (50, 300) if args.quick else (150, 900)
+    versions = ", ".join(f"{p} {version(p)}" for p in ("numpy", "torch", "jax") if importlib.util.find_spec(p))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    about = f"Python {platform.python_version()}, {versions}; {cores} cores, float64"
+    print(about)
+    print(LINE.format(*HEAD))
+    table: list[Row] = []
+    if args.system != "cooccurrence":
+        table += races_of_signal_noise(few, many, args.rounds, quick=args.quick)
+    if args.system != "signal_noise":
+        table += races_of_cooccurrence(few, args.rounds)
     if args.markdown:
         with open(args.markdown, "w", encoding="utf-8") as file:
             file.write(f"{about}\n\n| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n")

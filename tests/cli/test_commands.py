@@ -19,6 +19,7 @@ from dynsim.registry import SYSTEMS, system_module
 from dynsim.systems import signal_noise
 
 TINY = ["signal_noise", "--preset", "tiny"]
+FLOW = ["cooccurrence", "--preset", "tiny", "--set", "n=6", "--set", "L=3", "--set", "m=5", "--set", "m1=2"]
 DATA = {"trajectory.npz", "experiment.toml", "report.json", "stages.csv"}
 
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from dynsim.cli import main; sys.exit(main())"
@@ -104,9 +105,12 @@ def test_a_folder_checked_again_gives_the_same_report(dynsim, tmp_path):
 
 @pytest.mark.parametrize("system, name", [(s, n) for s in SYSTEMS for n in system_module(s).PRESETS])
 def test_every_preset_runs_and_is_written(system, name, dynsim, tmp_path):
-    status, out, err = dynsim("run", system, "--preset", name, "--steps", 5, "--out", tmp_path / "run", "--figures", "none")
-    assert (status, err) == (0, "") and "changed: 5 steps" in out
-    assert found(tmp_path / "run") == {MANIFEST, *DATA} - (set() if hasattr(system_module(system), "stage_table") else {"stages.csv"})
+    module, short = system_module(system), ["--steps", 5]
+    if module.experiment(name).flows:
+        short = ["--until", 0.01, "--set", "n=12", "--set", "m=8", "--points", 30]
+    status, out, err = dynsim("run", system, "--preset", name, *short, "--out", tmp_path / "run", "--figures", "none")
+    assert (status, err) == (0, "") and "changed: " in out and ("5 steps" if short[0] == "--steps" else "to time 0.01") in out
+    assert found(tmp_path / "run") == {MANIFEST, *DATA} - (set() if hasattr(module, "stage_table") else {"stages.csv"})
 
 
 def test_check_without_a_folder_simulates_and_writes_nothing(dynsim, tmp_path, monkeypatch):
@@ -199,6 +203,39 @@ def test_optimizers(given, rule, dynsim):
     document = described(dynsim, "--optimizer", *given)
     assert document["provenance"]["optimizer"] == rule
     assert document["provenance"]["engine"] == ("restricted" if rule.get("eps") else "lumped")
+
+
+def test_a_flow_by_its_time_and_its_target(dynsim, tmp_path):
+    status, out, err = dynsim("run", *FLOW, "--until", 40, "--target-loss", 0.3, "--points", 30, "--record", "train_loss,tau:5",
+                              "--figures", "none", "--out", tmp_path / "run")
+    assert (status, err) == (0, "") and "stopped at time" in out and not re.search(r"\bties\b|underflow", out)
+    assert "to time 40 or to training loss 0.3, recorded at 30 times" in out
+    run = load(tmp_path / "run" / "trajectory.npz")
+    assert run.clock == "time" and 0 < run.last_step < 40 and abs(run["train_loss"][-1] - 0.3) < 1e-8 and len(run.at) <= 31
+    assert run.provenance["engine"] == "lumped" and run.provenance["until"] == 40.0
+    dynsim("run", "--config", tmp_path / "run" / "experiment.toml", "--out", tmp_path / "again", "--figures", "none", "--quiet")
+    assert np.array_equal(load(tmp_path / "again" / "trajectory.npz")["train_loss"], run["train_loss"])
+    assert dynsim("check", tmp_path / "run")[0] == 0
+    for option in (["--until", 3], ["--target-loss", 3], ["--points", 3]):
+        assert f"{option[0]} does not go with a saved run" in dynsim("check", tmp_path / "run", *option)[2]
+
+
+def test_from_steps_to_a_flow_and_back(dynsim):
+    options = ["--json", "--record", "train_loss"]
+    flow = json.loads(dynsim("run", *TINY, "--optimizer", "flow:rtol=1e-6,method=RK45", "--until", 0.25, *options)[1])
+    assert flow["provenance"]["optimizer"] == {"rule": "flow", "rtol": 1e-6, "atol": 1e-12, "method": "RK45"}
+    assert flow["provenance"]["until"] == flow["experiment"]["until"] == 0.25 and flow["experiment"]["steps"] is None
+    steps = json.loads(dynsim("run", *FLOW, "--optimizer", "gd", "--steps", 7, *options)[1])
+    assert steps["provenance"]["optimizer"] == {"rule": "gd", "lr": 0.01, "momentum": 0.0}
+    assert steps["provenance"]["steps"] == steps["experiment"]["steps"] == 7 and steps["experiment"]["until"] is None
+    other = json.loads(dynsim("run", *FLOW, "--optimizer", "flow:1e-5", *options)[1])  # still a flow: the horizon stays
+    assert other["experiment"]["until"] == system_module("cooccurrence").experiment("tiny").until
+
+
+def test_a_flow_that_diverges_is_reported_saved_and_status_3(dynsim, tmp_path):
+    status, out, _ = dynsim("run", *FLOW, "--set", "c0=1e200", "--out", tmp_path / "run", "--figures", "none")
+    assert status == 3 and "diverged: " in out and load(tmp_path / "run" / "trajectory.npz").status == "diverged"
+    assert dynsim("check", tmp_path / "run")[0] == 3
 
 
 def test_a_run_folder_holds_what_it_takes_to_run_it_again(dynsim, tmp_path):
@@ -315,6 +352,19 @@ BAD = {
     "too many steps": (["run", *TINY, "--steps", "1e13"], "does not fit into memory"),
     "negative seed": (["run", *TINY, "--seed", "-1"], "seed=-1"),
     "every zero": (["run", *TINY, "--every", "0"], "every=0"),
+    "flow without a time": (["run", *TINY, "--optimizer", "flow"], "--optimizer flow integrates a time: give --until"),
+    "gd without steps": (["run", *FLOW, "--optimizer", "gd"], "--optimizer gd takes steps: give --steps"),
+    "rate of a flow": (["run", *FLOW, "--lr", "0.1"], "gradient flow has no learning rate"),
+    "rate of a chosen flow": (["run", *TINY, "--optimizer", "flow", "--until", "1", "--lr", "0.1"], "gradient flow has no learning rate"),
+    "steps of a flow": (["run", *FLOW, "--steps", "5"], "needs until= and no steps="),
+    "time of steps": (["run", *TINY, "--until", "5"], "needs steps= and no until="),
+    "time no number": (["run", *FLOW, "--until", "soon"], "'soon' is no number"),
+    "time not finite": (["run", *FLOW, "--until", "inf"], "until=inf"),
+    "time negative": (["run", *FLOW, "--until", "-1"], "until=-1"),
+    "target not positive": (["run", *TINY, "--target-loss", "0"], "target_loss=0.0"),
+    "one point": (["run", *FLOW, "--points", "1"], "points=1 must be an integer >= 2"),
+    "unknown solver": (["run", *FLOW, "--optimizer", "flow:method=RK4"], "unknown method 'RK4': did you mean 'RK45'"),
+    "engine of another rule": (["run", *FLOW, "--optimizer", "gd", "--steps", "2", "--engine", "gram"], "use dense or lumped"),
     "unknown record": (["run", *TINY, "--record", "train_los"], "did you mean 'train_loss'"),
     "unknown engine": (["run", *TINY, "--engine", "dens"], "did you mean 'dense'"),
     "inexact engine": (["run", *TINY, "--optimizer", "adam", "--engine", "lumped"], "--engine auto"),

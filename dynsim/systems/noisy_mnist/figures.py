@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ... import plotting
 from ...check import check
-from ...claims import Inconclusive, Verdict
+from ...claims import Inconclusive, Verdict, from_evidence
 from ...plotting import COLOURS
 from ...scaling import mean_interval
 from ...sweep import Table
@@ -43,12 +43,6 @@ LONG = {"token": "image and noise are a token each", "border": "noise in the bor
 
 def _verdicts(evidence: Evidence, *ids: str) -> tuple[Verdict, ...]:
     return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
-
-
-def _entry(evidence: Evidence, name: str) -> Table:
-    if name not in evidence:
-        raise Inconclusive(f"the evidence has no sweep {name!r}")
-    return evidence[name]
 
 
 def _tables(evidence: Evidence) -> list[str]:
@@ -116,7 +110,7 @@ def plot_against_snr(evidence: Evidence, entry: str, quantity: str, *, ax: Axes 
     name = {"test_loss": "test loss", "test_error": "test error"}[quantity]
     ids = [f"mnist_{entry}_{part}" for part in ("signgd_above_gd", "adam_above_gd", "agreement")] if quantity == "test_loss" else []
     with plotting.panel(ax, f"{name}: {LONG[entry]}", _verdicts(evidence, *ids), legend_columns=5) as ax:
-        table = _entry(evidence, entry)
+        table = from_evidence(evidence, entry)
         for text in _rules(table):
             snr, values = curves(table, text, column(quantity, TRAINED))
             rule = text.partition(":")[0]
@@ -148,7 +142,7 @@ def plot_stopping(evidence: Evidence, entry: str, text: str, *, ax: Axes | None 
     verdicts = _verdicts(evidence, f"mnist_{entry}_{rule}_monotone", f"mnist_{entry}_{rule}_monotone_stopped")
     name = _label(evidence[entry], text) if entry in evidence else NAMES[rule]
     with plotting.panel(ax, f"{name}, construction '{entry}'", verdicts) as ax:
-        table = _entry(evidence, entry)
+        table = from_evidence(evidence, entry)
         for level in LEVELS:
             snr, values = curves(table, text, column("test_loss", level))
             _band(ax, snr, values, LEVEL_COLOURS[level], f"training loss {level:g}")
@@ -276,7 +270,7 @@ def attention_of_rules(evidence: Evidence, entry: str = "token", *, snr: float =
     Inconclusive
         If the run of a rule at this SNR failed or did not reach the training loss.
     """
-    table = _entry(evidence, entry)
+    table = from_evidence(evidence, entry)
     seed = int(table["seed"].min())
     runs = {}
     for text in dict.fromkeys(table["optimizer"].tolist()):

@@ -6,13 +6,14 @@ All are derived here (docs/derivations/signal_noise.md, section 4) for SignGD on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...predicting import Condition, number, predictions_text
 from .data import Setting
 
 __all__ = [
@@ -90,18 +91,6 @@ def loss_bounds(A: NDArray, B: NDArray) -> tuple[NDArray, NDArray]:
     return low, np.logaddexp(0.0, -(A[:, None] + B)).mean(1)
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A condition of the theory, as read here: `text`, its number, and whether it is met."""
-
-    text: str
-    value: float
-    met: bool
-
-    def __str__(self) -> str:
-        return f"{'met   ' if self.met else 'missed'} {self.text} (here {self.value:.3g})"
-
-
 def regime(kappa: float, T_key: float, T_attn: float, sigma_0: float, lr: float) -> dict[str, Condition]:
     """Regime of validity: initial noise small against the clock, but many steps of it."""
     residue = sigma_0 / (lr * T_attn) if T_attn > 0 else np.nan
@@ -116,31 +105,26 @@ def regime(kappa: float, T_key: float, T_attn: float, sigma_0: float, lr: float)
     }
 
 
-def _number(means: str) -> Any:
-    return field(metadata={"means": means})
-
-
 @dataclass(frozen=True)
 class Predictions:
     """Closed-form numbers for a setting and a learning rate; times in steps. `str` explains each."""
 
-    lr: float = _number("learning rate eta")
-    snr: float = _number("signal-to-noise ratio |mu| / (sigma_p sqrt(s))")
-    a: float = _number("typical l1 norm of a noise token, sigma_p s sqrt(2/pi)")
-    kappa: float = _number("initial noise counted in steps, sigma_0 sigma_p sqrt(s) / (lr a)")
-    shared: float = _number("expected number of coordinates in two or more supports")
-    T_stage_one: float = _number("typical end of Stage I: the largest of n Gaussian gaps over its closing speed")
-    T_key: float = _number("key noise against its row's majority turns")
-    T_query: float = _number("query noise turns, 2 T_key")
-    T_agree: float = _number("a typical turned query noise is back at zero, 4 T_key")
-    T_attn: float = _number(f"mean softmax output of the signal on itself falls below {SMALL}")
-    T_loss_low: float = _number(f"training loss falls below {EPS} no earlier")
-    T_loss_high: float = _number(f"training loss falls below {EPS} no later")
+    lr: float = number("learning rate eta")
+    snr: float = number("signal-to-noise ratio |mu| / (sigma_p sqrt(s))")
+    a: float = number("typical l1 norm of a noise token, sigma_p s sqrt(2/pi)")
+    kappa: float = number("initial noise counted in steps, sigma_0 sigma_p sqrt(s) / (lr a)")
+    shared: float = number("expected number of coordinates in two or more supports")
+    T_stage_one: float = number("typical end of Stage I: the largest of n Gaussian gaps over its closing speed")
+    T_key: float = number("key noise against its row's majority turns")
+    T_query: float = number("query noise turns, 2 T_key")
+    T_agree: float = number("a typical turned query noise is back at zero, 4 T_key")
+    T_attn: float = number(f"mean softmax output of the signal on itself falls below {SMALL}")
+    T_loss_low: float = number(f"training loss falls below {EPS} no earlier")
+    T_loss_high: float = number(f"training loss falls below {EPS} no later")
     conditions: tuple[Condition, ...] = ()
 
     def __str__(self) -> str:
-        numbers = (f"  {f.name:12s} {getattr(self, f.name):<10.6g} {f.metadata['means']}" for f in fields(self) if f.metadata)
-        return "\n".join(["predictions (derived here; times in steps)", *numbers, "conditions", *(f"  {c}" for c in self.conditions)])
+        return predictions_text(self, "predictions (derived here; times in steps)")
 
 
 def predict(setting: Setting, *, lr: float) -> Predictions:

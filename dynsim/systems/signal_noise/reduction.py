@@ -127,11 +127,12 @@ def group_tokens(tokens: sparse.csc_array) -> Groups:
 
 
 def lumping_kind(optimizer: Any) -> str:
-    """Return the kind of a rule that lumps, "sign" or "linear"; raise `Inexact` with the alternative for the others."""
+    """Return how a rule lumps, "sign" or "linear" (gradient flow too); raise `Inexact` with the alternative for the others."""
     optimizer = as_optimizer(optimizer)
-    if optimizer.kind not in ("sign", "linear"):
+    kind = "linear" if optimizer.kind == "flow" else optimizer.kind
+    if kind not in ("sign", "linear"):
         raise Inexact(
             f"{optimizer!r} does not lump: its step is neither unchanged nor multiplied by c when a coordinate's gradient is. Use "
             "signal_noise.restricted(setting, seed=...), which is exact for every rule that acts per coordinate, or eps=0 for Adam."
         )
-    return optimizer.kind
+    return kind

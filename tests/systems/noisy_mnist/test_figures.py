@@ -69,7 +69,7 @@ def test_one_seed_has_no_band():
 def test_nothing_to_draw_is_said(table):
     with pytest.raises(Inconclusive, match="none of the sweeps"):
         figures.snr({"sweep": table})
-    assert "no sweep 'border'" in words(figures.plot_against_snr({"token": table}, "border", "test_error").figure)
+    assert "no 'border'" in words(figures.plot_against_snr({"token": table}, "border", "test_error").figure)
 
 
 def test_attention_of_each_rule_with_its_numbers(table):

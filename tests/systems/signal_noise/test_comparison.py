@@ -36,7 +36,8 @@ def test_rules_that_are_not_compared_are_named(evidence):
     table = evidence["rules"]
     report = check({"rules": table.rows(table["optimizer"] == "signgd")})
     assert "not compared: Adam with beta2 >= 0.99 (adam:0.9)" in report["adam_loss_bends"].note
-    assert report["adam_losses_coincide"].verdict == report["gd_generalises_on_average"].verdict == "inconclusive"
+    for id in ("adam_losses_coincide", "gd_generalises_on_average"):
+        assert report[id].verdict in ("inconclusive", "not applicable") and np.isnan(report[id].margin) and report[id].note
     assert report["signgd_loss_straight"].verdict == "holds"
     one = check({"rules": table.rows(np.isin(table["optimizer"], RULES[:2]))})
     assert "differ in beta1 alone" in one["adam_losses_coincide"].note

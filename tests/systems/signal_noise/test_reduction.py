@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dynsim import Adam, GradientDescent, SignGD, simulate
-from dynsim.optimizers import OPTIMIZERS
+from dynsim import Adam, GradientDescent, GradientFlow, SignGD, simulate
+from dynsim.optimizers import OPTIMIZERS, has_rate
 from dynsim.system import Inexact
 from dynsim.systems import signal_noise
 from dynsim.systems.signal_noise.data import data_from_arrays, draw_data
@@ -169,8 +169,16 @@ def test_a_class_stands_for_its_instance():
 def test_best_is_lumped_where_the_rule_lumps(name):
     rule = OPTIMIZERS[name](1e-3)
     system = signal_noise.best(random_setting(1, disjoint=True), rule, seed=0)
-    assert system.provenance["engine"] == ("lumped" if rule.kind in ("sign", "linear") else "restricted")
-    assert simulate(system, rule, steps=2).success
+    assert system.provenance["engine"] == ("lumped" if rule.kind in ("sign", "linear", "flow") else "restricted")
+    assert simulate(system, rule, **({"steps": 2} if has_rate(rule) else {"until": 2e-3})).success
+
+
+def test_gradient_flow_of_the_lumped_system_is_that_of_the_dense_one():
+    setting, rule = random_setting(2, disjoint=True), GradientFlow(rtol=1e-10, atol=1e-13)
+    systems = signal_noise.dense(setting, seed=0), signal_noise.lumped(setting, rule, seed=0)
+    runs = [simulate(system, rule, until=1.0) for system in systems]
+    for name in NINE:
+        assert gap(runs[0][name], runs[1][name]) < 1e-8, name
 
 
 def test_a_lumped_system_never_allocates_d_numbers(monkeypatch):

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .... import plotting
-from ....claims import Inconclusive
+from ....claims import Inconclusive, from_evidence
 from ....plotting import COLOURS
 from ....trajectory import Trajectory
 from ..adam import followed_below, gradient_ratio, log_root
 from ..claims.adam import MEMORIES, half_crossed, pooled, predicted
 from ..reading import Reading
-from .drawing import from_evidence, sweep_verdicts
+from .drawing import sweep_verdicts
 
 __all__ = ["ADAM_FIGURES", "memory", "plot_crossed", "plot_gradient", "plot_ratio"]
 

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .... import plotting
-from ....claims import Verdict
+from ....claims import Verdict, from_evidence
 from ....optimizers import describe
 from ....plotting import COLOURS
 from ....sweep import Table
 from ....trajectory import Trajectory
 from ..claims.comparison import WINDOW, Course, courses, is_adam, is_signgd, slopes
 from ..reading import reading
-from .drawing import SIGNAL, STEP, draw_noise, finite, from_evidence, sweep_verdicts, time_frame, view
+from .drawing import SIGNAL, STEP, draw_noise, finite, sweep_verdicts, time_frame, view
 
 __all__ = ["COMPARISON_FIGURES", "equal_loss", "plot_courses", "plot_noise_and_signals", "plot_slopes", "rules"]
 

@@ -48,13 +48,6 @@ def sweep_verdicts(evidence: Mapping[str, Any], *ids: str) -> tuple[Verdict, ...
     return check(evidence, [SWEEP_CLAIMS[id] for id in ids]).verdicts
 
 
-def from_evidence(evidence: Mapping[str, Any], name: str) -> Any:
-    """Return an entry of the evidence of a study; Inconclusive, which empties the panel, where it lacks it."""
-    if name not in evidence:
-        raise Inconclusive(f"the evidence has no {name!r}")
-    return evidence[name]
-
-
 def once(r: Reading, key: str, f: Callable[[], Any]) -> Any:
     """Return f(), computed once for a reading: several panels of a figure ask for the same."""
     kept = r.__dict__.setdefault("_figures", {})

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .... import plotting
+from ....claims import from_evidence
 from ....plotting import COLOURS
 from ....sweep import Table
 from ..claims.geometry import LEVEL, RULES, mean_errors, ratios
 from ..geometry import fresh_error, value_ratio
-from .drawing import from_evidence, sweep_verdicts
+from .drawing import sweep_verdicts
 
 __all__ = ["GEOMETRY_FIGURES", "geometry", "plot_errors", "plot_ratios"]
 

@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .... import plotting
+from ....claims import from_evidence
 from ....plotting import COLOURS
 from ....scaling import wilson_interval
 from ....scaling.figures import plot_scaling
 from ....sweep import Table
 from ..claims.sweeps import EXPONENTS, THEOREM, fitted
 from ..predictions import EPS, LEVELS, SMALL
-from .drawing import from_evidence, sweep_verdicts
+from .drawing import sweep_verdicts
 
 __all__ = ["THEOREM_FIGURES", "asymptotics", "exponents", "plot_eps", "plot_probability", "plot_sharpening", "plot_test_loss_along_d"]
 
