@@ -76,12 +76,17 @@ def flow_states(
     from scipy import integrate  # here, because it takes long and only flows need it
     from scipy.optimize import brentq
 
+    from .dop853 import LeanDOP853
+
     layout, velocity = system.layout, velocity_of(system)
 
-    def rate(_time: float, params: NDArray) -> NDArray:
-        params = np.ascontiguousarray(params)  # Radau and BDF pass columns of a matrix
-        views, out = layout.views(params), np.empty_like(params)
+    def into(_time: float, params: NDArray, out: NDArray) -> None:
+        views = layout.views(params)
         velocity(views, system.forward(views), layout.views(out))
+
+    def rate(time: float, params: NDArray) -> NDArray:
+        out = np.empty(len(params))
+        into(time, np.ascontiguousarray(params), out)  # Radau and BDF pass columns of a matrix
         return out
 
     def below(params: NDArray) -> float:
@@ -92,7 +97,11 @@ def flow_states(
     row = 1
     if row == len(at):
         return
-    solver = getattr(integrate, rule.method)(rate, 0.0, start, until, rtol=rule.rtol, atol=rule.atol)
+    tolerances = {"rtol": rule.rtol, "atol": rule.atol}
+    if rule.method == "DOP853":
+        solver: Any = LeanDOP853(into, 0.0, start, until, **tolerances)
+    else:
+        solver = getattr(integrate, rule.method)(rate, 0.0, start, until, **tolerances)
     while solver.status == "running":
         try:
             message = solver.step()
@@ -110,17 +119,23 @@ def flow_states(
                 end = np.nextafter(solver.t_old, solver.t)
             elif below(dense(solver.t)) < 0.0:
                 end = brentq(lambda time, inside: below(inside(time)), solver.t_old, solver.t, (dense,), xtol=1e-12 * solver.t, rtol=1e-12)
-        while row < len(at) and at[row] <= end:
-            if at[row] == solver.t:
-                yield float(at[row]), solver.y, last and at[row] == end
-            else:
-                dense = solver.dense_output() if dense is None else dense
-                yield float(at[row]), dense(at[row]), last and at[row] == end
-            row += 1
+        passed = at[row : np.searchsorted(at, end, side="right")]
+        row += len(passed)
+        for time, params in zip(passed, _inside(solver, passed), strict=True):
+            yield float(time), params, last and time == end
         if last:
             assert dense is not None
             yield float(end), dense(end), True
             return
+
+
+def _inside(solver: Any, times: NDArray) -> Iterator[NDArray]:
+    """Yield the parameters at times within the solver's last step, its end included."""
+    within = times[times < solver.t]
+    if len(within):
+        yield from solver.inside(within) if hasattr(solver, "inside") else map(solver.dense_output(), within)
+    if len(within) < len(times):
+        yield solver.y
 
 
 def run_flow(

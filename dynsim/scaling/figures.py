@@ -237,7 +237,7 @@ def _ticks_at(ax: Axes, values: NDArray) -> None:
     for x in values:
         if not at or math.log(x / at[-1]) > gap:
             at.append(x)
-    ax.set_xticks(at, [f"{x:.3g}" for x in at])
+    ax.set_xticks(at, [f"{x:.4g}" for x in at])
     ax.set_xticks([], minor=True)
 
 

@@ -122,11 +122,12 @@ def torch_tokens(system: Any, rule: Any, steps: int) -> dict[str, NDArray]:
     return {"train_loss": losses.numpy()}
 
 
-def torch_bags(system: Any, *, all_scores: bool) -> Callable[..., Any]:
-    """Return the loss of W (m1, m), W_V, W_K, W_Q (d, m), torch tensors, written for speed: a^T W comes before its products with tokens.
+def torch_bags(system: Any, *, all_scores: bool, as_written: bool = False) -> Callable[..., Any]:
+    """Return the loss of W (m1, m), W_V, W_K, W_Q (d, m), torch tensors.
 
-    `all_scores` multiplies all keys with all queries and reads each sample's scores off, for small vocabularies; otherwise each
-    sample's keys and queries are gathered.
+    `as_written` is the model as its paper writes it: keys, queries and values of each sample's tokens, attention, two layers. Otherwise
+    it is written for speed, a^T W before its products with tokens: `all_scores` multiplies all keys with all queries and reads each
+    sample's scores off, for small vocabularies; without, each sample's keys and queries are gathered.
     """
     import torch
 
@@ -135,6 +136,10 @@ def torch_bags(system: Any, *, all_scores: bool) -> Callable[..., Any]:
     flat, pairs = tokens.ravel(), tokens[:, :, None] * d + tokens[:, None, :]
 
     def loss(W: Any, W_V: Any, W_K: Any, W_Q: Any) -> Any:
+        if as_written:
+            keys, queries, values = (torch.nn.functional.embedding(tokens, w) for w in (W_K, W_Q, W_V))
+            attended = torch.softmax(queries @ keys.mT / m**0.5, dim=-1) @ values
+            return torch.nn.functional.softplus(-y * ((attended @ W.T) @ a).sum(1)).mean()
         if all_scores:
             scores = (W_K @ W_Q.T).ravel()[pairs]
         else:
@@ -146,11 +151,13 @@ def torch_bags(system: Any, *, all_scores: bool) -> Callable[..., Any]:
     return loss
 
 
-def torch_rate(system: Any, *, all_scores: bool) -> tuple[Callable[..., NDArray], Callable[[NDArray], float], NDArray]:
+def torch_rate(
+    system: Any, *, all_scores: bool, as_written: bool = False,
+) -> tuple[Callable[..., NDArray], Callable[[NDArray], float], NDArray]:
     """Return the right-hand side of gradient flow by autograd, a function of (time, params), the loss of params, and the initial params."""
     import torch
 
-    loss = torch_bags(system, all_scores=all_scores)
+    loss = torch_bags(system, all_scores=all_scores, as_written=as_written)
     initial = [system.initial[name] for name in ("W", "W_V", "W_K", "W_Q")]
     ends = np.cumsum([w.size for w in initial])
 
@@ -170,11 +177,11 @@ def torch_rate(system: Any, *, all_scores: bool) -> tuple[Callable[..., NDArray]
     return rate, value, np.concatenate([w.ravel() for w in initial])
 
 
-def torch_flow(system: Any, rule: Any, at: NDArray, *, all_scores: bool = False) -> dict[str, NDArray]:
+def torch_flow(system: Any, rule: Any, at: NDArray, *, as_written: bool = False) -> dict[str, NDArray]:
     """Integrate gradient flow by scipy's solver step by step, and read the loss at the times `at`, the first of which is 0."""
     from scipy import integrate
 
-    rate, value, start = torch_rate(system, all_scores=all_scores)
+    rate, value, start = torch_rate(system, all_scores=False, as_written=as_written)
     solver = getattr(integrate, rule.method)(rate, 0.0, start, at[-1], rtol=rule.rtol, atol=rule.atol)
     losses = [value(start)]
     while solver.status == "running":
@@ -186,11 +193,11 @@ def torch_flow(system: Any, rule: Any, at: NDArray, *, all_scores: bool = False)
     return {"train_loss": np.array(losses), "evaluations": np.array(solver.nfev)}
 
 
-def torch_solve_ivp(system: Any, rule: Any, at: NDArray, *, all_scores: bool = False) -> dict[str, NDArray]:
+def torch_solve_ivp(system: Any, rule: Any, at: NDArray, *, as_written: bool = False) -> dict[str, NDArray]:
     """Do the same by one call of `solve_ivp`, which keeps the parameters at all these times."""
     from scipy.integrate import solve_ivp
 
-    rate, value, start = torch_rate(system, all_scores=all_scores)
+    rate, value, start = torch_rate(system, all_scores=False, as_written=as_written)
     solved = solve_ivp(rate, (0.0, at[-1]), start, method=rule.method, t_eval=at, rtol=rule.rtol, atol=rule.atol)
     return {"train_loss": np.array([value(params) for params in np.ascontiguousarray(solved.y.T)]), "evaluations": np.array(solved.nfev)}
 

@@ -260,6 +260,9 @@ class BagTransformer:
     def change(self, name: str, params: SimpleNamespace, count: int | None = None) -> NDArray:
         """Return how far inner products have moved from the start, without subtracting; those of the first `count` tokens, or all."""
         A, dA, B, dB = (x[:count] for x in self.pair(name, params))
+        if name != "score":
+            half = dA @ (A + 0.5 * dA).T
+            return half + half.T
         return dA @ (B + dB).T + A @ dB.T
 
     @cached_property
@@ -296,12 +299,12 @@ class BagTransformer:
             return cache.motion
         out = self.layout.views(np.empty(self.layout.size))
         self.velocity(params, cache, out)
-        a, tokens, three = self.initial["a"], self.bags.tokens, slice(None, SPECIAL)
+        a, three = self.initial["a"], slice(None, SPECIAL)
         du = out.W.T @ a if self.neurons is None else out.u
-        V, K, Q = (self.initial[name] + getattr(params, name) for name in ("W_V", "W_K", "W_Q"))
+        V, K, Q = self.initial["W_V"] + params.W_V, cache.keys, cache.queries
         dG = out.W_V @ cache.u + V @ du
         value = out.W_V[three] @ V[three].T
-        dscores = np.matmul(out.W_K[tokens], Q[tokens].swapaxes(1, 2)) + np.matmul(K[tokens], out.W_Q[tokens].swapaxes(1, 2))
+        dscores = self._scores(out.W_K, Q) + self._scores(K, out.W_Q)
         head_energy = float(du @ du) / self.head  # of W, which moves by a du^T / |a|^2
         cache.motion = with_outputs(cache, dscores / np.sqrt(self.m), dG, self.bags, SimpleNamespace(
             rho=2.0 * float(cache.u @ du), G=dG, value=value + value.T, score=out.W_K[three] @ Q[three].T + K[three] @ out.W_Q[three].T,

@@ -106,9 +106,16 @@ def _invariants(p: Any, c: Any) -> NDArray:
     return (system.invariants(p, c) - system.invariants_at_start) / system.invariant_scale
 
 
+def _score_changes(p: Any, c: Any) -> NDArray:
+    """Magnitudes of the displacements of all scores, kept in the cache: two quantities read them."""
+    if not hasattr(c, "score_changes"):
+        c.score_changes = np.abs(c.system.change("score", p))
+    return c.score_changes
+
+
 def _largest_random_score(p: Any, c: Any) -> float:
     """Largest displacement of a score with a random token as key or query, over all pairs."""
-    change = np.abs(c.system.change("score", p))
+    change = _score_changes(p, c)
     return float(max(change[SPECIAL:].max(initial=0.0), change[:, SPECIAL:].max(initial=0.0)))
 
 
@@ -160,7 +167,7 @@ PROJECTED: Mapping[str, Observable] = {
     "identities": Observable(_identities, ("identity",), "relative residuals of the exact identities", r"\epsilon"),
     "random_score_change": _number(_largest_random_score, "largest displacement of a score with a random token", r"\max_R \vert C\vert",
                                    costly=True),
-    "largest_score_change": _number(lambda p, c: np.abs(c.system.change("score", p)).max(), "largest displacement of a score",
+    "largest_score_change": _number(lambda p, c: _score_changes(p, c).max(), "largest displacement of a score",
                                     r"\max \vert C\vert", costly=True),
     "largest_value_change": _number(lambda p, c: np.abs(c.system.change("value", p)).max(), "the same of the value layer's inner products",
                                     r"\max \vert \Delta\Gamma\vert", costly=True),

@@ -16,7 +16,7 @@ STUDIES = {
     "scaling": Study(
         "Exponents in the width, initial weights, attention held, number of samples",
         {
-            "sweep": Plan(_QUICK, {"m": [64, 128, 256, 512, 1024]}, 32, SWEEP_MEASURES, "the width, over a factor of 16"),
+            "sweep": Plan(_QUICK, {"m": [64, 128, 256, 512, 1024]}, 64, SWEEP_MEASURES, "the width, over a factor of 16"),
             "c0": Plan(_QUICK, {"c0": [0.01, 0.03, 0.1, 0.3]}, 4, SWEEP_MEASURES, "the scale of the initial outputs"),
             "attention": Plan(_ABLATED, {"attention": [True, False], "until": [_ABLATED.until]}, 3, ("train_loss@end",),
                               "keys and queries trained, and held at their start"),

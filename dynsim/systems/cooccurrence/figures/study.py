@@ -70,7 +70,7 @@ def plot_ratio_over_n(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
 
 def plot_imbalance(evidence: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw the largest imbalance of kinds 2 and 3 in Phase 2 against the scale c0 of the initial outputs."""
-    with plotting.panel(ax, "Kinds 2 and 3 differ in Phase 2 as they did at first", _verdicts(evidence, "imbalance_exponent_c0")) as ax:
+    with plotting.panel(ax, "Imbalance of kinds 2 and 3", _verdicts(evidence, "imbalance_exponent_c0")) as ax:
         table = from_evidence(evidence, "c0")
         _mean_and_spread(ax, table, "c0", "imbalance")
         c0 = np.unique(table["c0"])
