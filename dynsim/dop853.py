@@ -34,6 +34,12 @@ class LeanDOP853(DOP853):
         As `scipy.integrate.DOP853` takes them.
     """
 
+    t: float  # the parent's, which has no annotations
+    h_abs: float
+    y: NDArray
+    f: NDArray
+    K_extended: NDArray
+
     def __init__(self, into: Callable[[float, NDArray, NDArray], None], t0: float, y0: NDArray, t_bound: float, **options: Any) -> None:
         def fun(t: float, y: NDArray) -> NDArray:
             out = np.empty_like(y)
