@@ -226,10 +226,21 @@ class Experiment:
             On Ctrl-C; its trajectory holds everything recorded so far.
         """
         try:
-            run = self.simulated(self.build(engine), record=self.record, at=self.recorded_at, progress=progress)
+            system = self.build(engine)
+            run = self.simulated(system, record=self._recorded_by(system), at=self.recorded_at, progress=progress)
         except Interrupted as stopped:
             raise Interrupted(self.signed(stopped.trajectory)) from None
         return self.signed(run)
+
+    def _recorded_by(self, system: Any) -> Any:
+        """Return what to record of a form of the system: not all forms have all of its quantities, and claims say what they miss."""
+        known = getattr(system_module(self.system), "OBSERVABLES", {})
+        missing = {name for name in self.record or () if name in known and name not in system.observables}
+        if self.record is None or not missing:
+            return self.record
+        if isinstance(self.record, Mapping):
+            return {name: every for name, every in self.record.items() if name not in missing}
+        return tuple(name for name in self.record if name not in missing)
 
     def simulated(self, system: Any, **options: Any) -> Trajectory:
         """Return a run of a system under this experiment's rule to its horizon or target loss; options as `simulate` takes them."""

@@ -128,3 +128,12 @@ def test_interrupted_runs_know_what_they_are_runs_of():
     assert run.status == "interrupted" and 160 <= run.last_step < 10_000 and run.provenance["origin"] == "reconstructed"
     whole = TINY.replace(steps=run.last_step).run()
     assert np.array_equal(run["key_noise"], whole["key_noise"])
+
+
+def test_a_form_without_some_quantities_records_the_others():
+    tiny = system_module("cooccurrence").experiment("tiny").replace(until=0.1, points=5)
+    for record in (tiny.record, tuple(tiny.record), ("G", "neuron_products_change")):
+        run = tiny.replace(record=record).run(engine="gram")
+        assert "G" in run and "neuron_products_change" not in run and set(run.arrays) < set(record)
+    with pytest.raises(ValueError, match="unknown recorded quantity 'H'"):
+        tiny.replace(record=("H",)).run(engine="gram")

@@ -184,7 +184,7 @@ class Summary:
         """Return the summary as JSON-ready data; numbers that are not finite become None."""
         run = self.run
         return {
-            "schema": SCHEMA, "kind": "dynsim summary", "status": run.status, "message": run.message, "last_step": int(run.last_step),
+            "schema": SCHEMA, "kind": "dynsim summary", "status": run.status, "message": run.message, "last_step": plain(run.last_step),
             "provenance": plain(run.provenance), "versions": dict(run.versions), "ties": plain(self.ties),
             "underflow_at": plain(run.underflow_at), "predictions": plain(self.predictions),
             "stages": None if self.stages is None else stage_rows(self.stages), "report": self.report.to_dict(),
