@@ -60,6 +60,7 @@ def test_attention_leaves_the_signal_among_three_tokens():
     assert found["at first"] > 0.3 and found["at last"] < 0.05 and found["training loss"] < 0.1 and found["test error"] > 0.3
 
 
+@pytest.mark.slow
 def test_digits_in_noise_are_learnt_by_gradient_descent():
     losses = example("noisy_digits").compute(snr=(0.2,), seeds=1)
     assert losses[0.2, "gd"] < losses[0.2, "signgd"] - 0.1 and losses[0.2, "gd"] < losses[0.2, "adam"] - 0.1

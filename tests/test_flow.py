@@ -225,11 +225,13 @@ def test_a_level_that_a_solver_meets_at_the_end_of_a_step(method):
     """There its interpolation is off by rounding, so that no sign changes within the step."""
     system = Quadratic.random()
     solver = getattr(integrate, method)(lambda _, p: -system.gradient(p), 0.0, system.start.copy(), 3.0, rtol=1e-4, atol=1e-8)
-    while solver.status == "running":
+    ends = []
+    while solver.status == "running":  # to its end: older versions of LSODA do one thing at a time
         solver.step()
-        level = float(system.forward(system.layout.views(solver.y)).loss)
+        ends.append((solver.t, float(system.forward(system.layout.views(solver.y)).loss)))
+    for end, level in ends:
         run = simulate(system, GradientFlow(1e-4, 1e-8, method), until=3.0, at=[], stop=LossBelow(level))
-        assert run.success and abs(run.last_step - solver.t) < 1e-3 * solver.t  # BDF's interpolation moves by its tolerance
+        assert run.success and abs(run.last_step - end) < 1e-3 * end  # BDF's interpolation moves by its tolerance
 
 
 def test_a_loss_that_is_low_enough_at_once_or_never():

@@ -117,6 +117,7 @@ def test_scaling_prints_laws_and_draws_them(dynsim, folder):
     assert len(list((folder / "figures").glob("scaling_train_loss*.png"))) == 1
 
 
+@pytest.mark.slow
 def test_scaling_of_theory_quantities_comes_with_verdicts(dynsim, tmp_path):
     argv = ["sweep", "signal_noise", "--preset", "theory", "--workers", "1", "--quiet", "--over", "lr=2e-6,4e-6,8e-6", "--over",
         "m_k=12,25",
@@ -233,6 +234,7 @@ def test_a_phase_diagram_of_ones_own_sweep(dynsim, tmp_path):
     assert status == 0 and np.shape(diagram["values"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_built_in_phase_diagram(dynsim, tmp_path, monkeypatch):
     whole = signal_noise.DIAGRAMS["value"]
     small = replace(whole, over={name: values[:2] for name, values in whole.over.items()}, seeds=1) if hasattr(whole.over,

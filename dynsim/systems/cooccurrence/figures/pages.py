@@ -94,7 +94,7 @@ def attention(run: Trajectory, *, fig: Figure | None = None) -> Figure:
     fig = plotting.new_figure(13.2, 8.4) if fig is None else fig
     plotting.headline(fig, "What attention learns (Theorem 3.3)", details(run, r, unit=True))
     left, right = fig.subfigures(1, 2, width_ratios=(8.6, 4.6), squeeze=False)[0]
-    nine = plotting.grid(left, SPECIAL, SPECIAL, top=1.1, bottom=0.8, between=(0.72, 0.75), right=0.1)
+    nine = plotting.grid(left, SPECIAL, SPECIAL, top=1.1, bottom=0.8, left=0.9, between=(0.72, 0.75), right=0.1)
     for i, ax in enumerate(nine):
         key, query = divmod(i, SPECIAL)
         plot_score(run, key=key, query=query, ax=ax, labels=i == len(nine) - 2)
