@@ -81,13 +81,15 @@ def initial_bounds(setting: Setting, bags: Bags, weights: Mapping[str, NDArray],
     sums = W @ (W.T @ a) - a * np.diag(products)  # over the other neurons
     attended = np.matmul(p.swapaxes(1, 2), V[bags.tokens]).reshape(-1, m)  # (n L, m)
     pulled = float(np.abs(attended @ W.T).max()) / (s0 * s1 * np.sqrt(m / L))
-    norms = np.concatenate([[np.abs((A * A).sum(1) / (s * s * m) - 1.0).max() / beta(x) for A, s, x in
-                             ((V, s0, 2 * d), (K, s0, 2 * d), (Q, s0, 2 * d), (W, s1, 2 * m1**2))]])
+    norms = max(
+        float(np.abs((A * A).sum(1) / (s * s * m) - 1.0).max()) / beta(x)
+        for A, s, x in ((V, s0, 2 * d), (K, s0, 2 * d), (Q, s0, 2 * d), (W, s1, 2 * m1**2))
+    )
     pairs = max(float(np.abs(K @ Q.T).max()), *(off_diagonal(A @ A.T) for A in (V, K, Q))) / (s0 * s0 * m * beta(2 * d))
     neurons = max(off_diagonal(products) / (s1 * s1 * m * beta(2 * m1**2)), float(np.abs(values).max()) / (s0 * s1 * m * beta(2 * m1 * d)))
     return np.array([
         pairs,
-        max(neurons, float(norms.max())),
+        max(neurons, norms),
         float(np.abs((attended**2).sum(1) / (s0 * s0 * m / L) - 1.0).max()) / beta(2 * n * L),
         pulled / np.sqrt(np.log(m1 * n * L / DELTA)),
         pulled / np.sqrt(2.0 * np.log(2 * m1 * n * L / DELTA)),

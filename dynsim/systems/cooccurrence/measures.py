@@ -15,17 +15,15 @@ from ...measures import Column, Measure, Watched
 from ...simulate import State
 from ...trajectory import Trajectory
 from .data import Setting
-from .predictions import MARGIN, expected_rho
+from .predictions import MARGIN, SIGNALS, expected_rho
 from .reading import Reading, reading
 
-__all__ = ["LATE", "MEASURES", "SWEEP_MEASURES", "SWEEP_SEEDS", "SIGNALS", "horizon"]
+__all__ = ["LATE", "MEASURES", "SWEEP_MEASURES", "SWEEP_SEEDS", "horizon"]
 
 LATE = 3e3
 """Clock tau at which late quantities of a sweep are read."""
 SWEEP_SEEDS = 3
 """Seeds a point when nothing is asked for: what the median of an exponent needs at least."""
-SIGNALS = ((0, 1), (1, 0), (2, 0), (2, 1))
-"""Scores of Theorem 3.3, (key, query): targets on each other, the common token on each target."""
 
 AT_T1 = {
     "dS_T1": "largest_score_change", "dGamma_T1": "largest_value_change", "dKK_T1": "largest_key_change", "dQQ_T1": "largest_query_change",
@@ -103,7 +101,7 @@ def _at_the_end_of_phase_one(r: Reading) -> dict[str, float]:
 
 def _late(r: Reading) -> dict[str, float]:
     C = r.at_tau("score_change", LATE)
-    signals, claimed = np.array([C[key, query] for key, query in SIGNALS]), np.array([1.0, 1.0, -1.0, -1.0])
+    signals, claimed = np.array([C[pair] for pair in SIGNALS]), np.array(list(SIGNALS.values()))
     found = {
         "C_signal": float(np.abs(signals).mean()), "C_signs": float((np.sign(signals) == claimed).sum()),
         "C_random": float(r.at_tau("random_score_change", LATE)), "dp_late": float(r.at_tau("softmax_change", LATE)),

@@ -16,8 +16,8 @@ sample with tokens c_1, ..., c_L and label y,
     B[c, b] = \tfrac{1}{n\sqrt m} \sum_i g_i y_i \sum_{k:\,c_k = c} \sum_{l:\,c_l = b} p_{kl}\,(G(c_k) - \bar G_l), \\
     -\partial_W = a\,(W_V^\top z)^\top,\quad -\partial_{W_V} = z u^\top,\quad -\partial_{W_K} = B W_Q,\quad -\partial_{W_Q} = B^\top W_K
 
-(docs/derivations/cooccurrence.md, equations (5) to (8)). Parameters are **displacements** from the initial weights: attention moves by
-1e-7 of its size, and no digit of that is lost. The last layer is linear, so W moves by a times one vector and the whole of it can be
+(docs/derivations/cooccurrence.md, equations (5) to (8)). Parameters are **displacements** from the initial weights: softmax outputs
+move by 1e-7, and no digit of what moves them is lost. The last layer is linear, so W moves by a times one vector and the whole of it can be
 collapsed into u, which learns |a|^2 times faster: the same class, with `u` in place of `W`.
 """
 

@@ -17,10 +17,13 @@ from ...predicting import Condition, number, predictions_text
 from .data import Setting
 from .universal import limits, universal
 
-__all__ = ["MARGIN", "PHASE_ONE_BOUNDS", "Predictions", "crossing", "expected_rho", "predict", "unit"]
+__all__ = ["MARGIN", "PHASE_ONE_BOUNDS", "SIGNALS", "Predictions", "crossing", "expected_rho", "predict", "unit"]
 
 MARGIN = 0.25
 """Margin at which all samples count as correct: Phase 1 ends when the last of them passes it. The paper names no number; chosen here."""
+
+SIGNALS: Mapping[tuple[int, int], int] = {(0, 1): 1, (1, 0): 1, (2, 0): -1, (2, 1): -1}
+"""Scores of Theorems 3.2 and 3.3, (key, query), and the signs they move with: targets on each other, the common token on each target."""
 
 FAR = 3e4
 """Clock tau at which late numbers are shown."""

@@ -25,7 +25,7 @@ SAND = 0.1
 """C of Lemmas 4.3 and 4.5: (1 + C) max(G1', G2') <= -G3' <= (1 - C)(G1' + G2'). The paper names no number; chosen here."""
 
 
-FAR = 1e12
+FARTHEST = 1e12
 """Clock up to which the parameter-free flow is followed beside a run."""
 
 
@@ -73,9 +73,7 @@ class Reading:
 
     def constant(self, name: str) -> float:
         """Return a number that the system noted at its start."""
-        if name not in self.run.constants:
-            raise Inconclusive(f"the run lacks the constant {name}")
-        return float(self.run.constants[name])
+        return float(self.array(name))
 
     def array(self, name: str) -> NDArray:
         """Return an array that the system noted at its start."""
@@ -222,8 +220,8 @@ class Reading:
         if not self.array("all_different"):
             raise Inconclusive("some random token occurs twice: the parameter-free flow is for random tokens that occur once each")
         last = max(float(self.tau[-1]), 100.0)
-        if not last <= FAR:
-            raise Inconclusive(f"the clock reaches {last:.3g}: the parameter-free flow is followed to {FAR:g}")
+        if not last <= FARTHEST:
+            raise Inconclusive(f"the clock reaches {last:.3g}: the parameter-free flow is followed to {FARTHEST:g}")
         return universal(self.constant("n"), int(self.constant("L")), float(10.0 ** np.ceil(np.log10(last) + 1e-9)))
 
     @property

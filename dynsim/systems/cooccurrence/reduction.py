@@ -104,6 +104,11 @@ class GramFlow:
     def _now(self, name: str, params: SimpleNamespace) -> NDArray:
         return self.initial[name] + getattr(params, name)
 
+    def _force_on_scores(self, cache: SimpleNamespace) -> NDArray:
+        """Return B, (d, d)."""
+        d = self.bags.d
+        return np.bincount(self._pairs, cache.b.ravel(), d**2).reshape(d, d)
+
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return what `attend` returns, and `score` (d, d)."""
         G = self.a @ self._now("x", params) if self.neurons else self._now("G", params)
@@ -126,8 +131,7 @@ class GramFlow:
     def velocity(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace) -> None:
         """Write the right-hand side of the closed equations into `out`, and d tau/dt = rho."""
         forces(self.bags, cache, self.m)
-        z, G, d = cache.z, cache.G, self.bags.d
-        B = np.bincount(self._pairs, cache.b.ravel(), d**2).reshape(d, d)
+        z, G, B = cache.z, cache.G, self._force_on_scores(cache)
         S, KK, QQ = cache.score, self._now("key", params), self._now("query", params)
         force, rho = self.value_force(params, cache), self.rho(params, cache)
         if self.neurons:
@@ -188,8 +192,7 @@ class GramFlow:
             return cache.motion
         out = self.layout.views(np.empty(self.layout.size))
         self.velocity(params, cache, out)
-        z, d, tokens = cache.z, self.bags.d, self.bags.tokens
-        B = np.bincount(self._pairs, cache.b.ravel(), d**2).reshape(d, d)
+        z, tokens, B = cache.z, self.bags.tokens, self._force_on_scores(cache)
         dG = self.a @ out.x if self.neurons else out.G.copy()
         dx = out.score[tokens[:, :, None], tokens[:, None, :]] / np.sqrt(self.m)
         KK, QQ = self._now("key", params), self._now("query", params)

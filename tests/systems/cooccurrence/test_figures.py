@@ -304,6 +304,7 @@ def test_every_figure_of_every_run_can_be_drawn(case):
     for draw in FIGURES.values():
         figure = draw(run)
         figure.draw(figure.canvas.get_renderer())
+        assert figure.axes
 
 
 @pytest.mark.parametrize("plot", PANELS, ids=lambda plot: plot.__name__)

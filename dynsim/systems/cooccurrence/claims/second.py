@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
+from .. import predictions
 from ..predictions import MARGIN, rho_growth
 from ..reading import ORDER, SAND, Reading, left, reading
 from ..universal import limits
@@ -34,8 +35,8 @@ __all__ = ["CLAIMS", "SIGNALS", "star"]
 
 UNIVERSAL = "docs/derivations/cooccurrence.md, section 6"
 SCORES = "docs/derivations/cooccurrence.md, section 7"
-SIGNALS = {"12": 1, "21": 1, "31": -1, "32": -1}
-"""Scores of Theorems 3.2 and 3.3, key first, and the signs they move with."""
+SIGNALS = {name: predictions.SIGNALS[pair] for name, pair in ENTRIES.items() if pair in predictions.SIGNALS}
+"""Scores of Theorems 3.2 and 3.3 by the paper's numbers, key first, and the signs they move with."""
 CROSS = {"12": 1, "13": -1, "23": -1}
 """Products of different values, and the signs they move with."""
 SUMS = ("G1", "G2", "-G3", "G1 + G2 + G3", "-(G1 + G3)", "-(G2 + G3)")
