@@ -171,8 +171,8 @@ class Verdict:
     note: str = ""
 
     def __str__(self) -> str:
-        if self.note:
-            numbers = self.note
+        if self.note or math.isnan(self.value):
+            numbers = self.note or "no number"
         else:
             unit = f" {self.unit}" if self.unit else ""
             numbers = (
@@ -194,8 +194,10 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             return replace(undecided, note=f"the evidence has no entry {entry!r}")
         missing = [name for name in names if name not in evidence[entry]]
         if missing:
-            return replace(undecided, note=f"{', '.join(missing)} not recorded: add to record=")
-    unmet: tuple[str, ...] = ()
+            unmet = tuple(assumption.text for assumption in claim.assumes if _known_unmet(assumption, evidence))
+            note = f"{', '.join(missing)} not recorded: add to record="
+            return replace(undecided, verdict="not applicable" if unmet else "inconclusive", note="" if unmet else note, unmet=unmet)
+    unmet = ()
     try:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is not finite is told below
             unmet = tuple(assumption.text for assumption in claim.assumes if not assumption.met(evidence))
@@ -212,6 +214,15 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         value=float(m.value), predicted=float(m.predicted), deviation=deviation, tolerance=tolerance,
         margin=(tolerance - deviation) / tolerance, where=m.where, unit=m.unit, unmet=unmet,
     )
+
+
+def _known_unmet(assumption: Assumption, evidence: Evidence) -> bool:
+    """Tell whether an assumption is unmet, as far as incomplete evidence shows it."""
+    try:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return not assumption.met(evidence)
+    except (Inconclusive, KeyError, ArithmeticError):
+        return False
 
 
 @dataclass(frozen=True)

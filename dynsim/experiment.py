@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from .settings import check_number
 from .simulate import Interrupted, LossBelow, simulate
 from .trajectory import Trajectory
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "by_name"]
 
 ORIGINS = ("quoted", "derived", "reconstructed")
 """Whose numbers an experiment has: the authors', ours, or a reconstruction of what the authors did not publish."""
@@ -204,14 +204,13 @@ class Experiment:
         return np.union1d(recorded_steps(steps, self.every, None), np.arange(min(self.closely, steps) + 1))
 
     def build(self, engine: str = "auto") -> Any:
-        """Return the system: "auto" the smallest that is exact for the rule, "dense", "restricted", "lumped", or one of its `ENGINES`."""
+        """Return the system: "auto" the smallest exact for the rule, "dense", or what it has of "restricted", "lumped" and `ENGINES`."""
         module = system_module(self.system)
+        of_rule = {"auto": module.best, **({"lumped": module.lumped} if hasattr(module, "lumped") else {})}
+        others = {name: getattr(module, name) for name in ("restricted", "dense") if hasattr(module, name)} | getattr(module, "ENGINES", {})
         builders: dict[str, Any] = {
-            "auto": lambda: module.best(self.setting, self.optimizer, seed=self.seed),
-            "lumped": lambda: module.lumped(self.setting, self.optimizer, seed=self.seed),
-            "restricted": lambda: module.restricted(self.setting, seed=self.seed),
-            "dense": lambda: module.dense(self.setting, seed=self.seed),
-            **{name: partial(make, self.setting, seed=self.seed) for name, make in getattr(module, "ENGINES", {}).items()},
+            **{name: partial(make, self.setting, self.optimizer, seed=self.seed) for name, make in of_rule.items()},
+            **{name: partial(make, self.setting, seed=self.seed) for name, make in others.items()},
         }
         if engine not in builders:
             raise ValueError(unknown_name("engine", engine, builders))
@@ -299,6 +298,36 @@ class Experiment:
             elif value is not None:
                 lines.append(f"{key} = {_toml(value)}\n")
         return "".join(lines) + "".join(tables)
+
+
+def by_name(presets: Mapping[str, Experiment]) -> tuple[Callable[[str], Experiment], Callable[[str], Any]]:
+    """Return the two functions by which a system gives out its presets: the experiment of a name, and its setting.
+
+    Examples
+    --------
+    >>> from dynsim.systems import signal_noise
+    >>> experiment, preset = by_name(signal_noise.PRESETS)
+    >>> experiment("figure3").steps, preset("figure3").replace(disjoint=True).n
+    (900, 20)
+    """
+
+    def experiment(name: str) -> Experiment:
+        """Return a preset experiment: setting, rule, horizon, seed and record.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; the nearest valid one is named.
+        """
+        if name not in presets:
+            raise ValueError(unknown_name("preset", name, presets))
+        return presets[name]
+
+    def preset(name: str) -> Any:
+        """Return the setting of a preset experiment; a ValueError names the nearest valid name."""
+        return experiment(name).setting
+
+    return experiment, preset
 
 
 def _toml(value: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .system import System
+from .system import System, forward_at
 
 __all__ = ["Record", "Recorder", "available_memory", "clock_of", "log_times", "recorded_steps", "recorded_times"]
 
@@ -144,9 +144,10 @@ class Recorder:
             groups.setdefault((observable.of, self.kept[name].tobytes()), []).append(name)
         stores = []
         with np.errstate(all="ignore"):  # only the shapes matter here
-            cache = one.forward(views)
+            cache = forward_at(one, views, 0)
             for (of, _), names in groups.items():
-                whole = np.asarray(of(views, cache))
+                shape = self.observables[names[0]].shape
+                whole = np.asarray(of(views, cache)) if shape is None else np.zeros(shape(cache))
                 parts = {name: self.observables[name].view(whole) for name in names}
                 if sum(part.size for part in parts.values()) >= whole.size:
                     together = {name: self.observables[name].view for name in names}

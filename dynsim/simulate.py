@@ -16,7 +16,7 @@ from .optimizers import GradientFlow, as_optimizer, describe
 from .progress import Progress, as_progress
 from .recording import Record, Recorder, recorded_steps
 from .running import Interrupted, LossBelow, State, check_continues, ctrl_c_between_steps, given_start
-from .system import System, require_exact
+from .system import System, forward_at, require_exact
 from .trajectory import Trajectory
 
 __all__ = ["Interrupted", "LossBelow", "State", "chunks", "iterate", "simulate"]
@@ -76,8 +76,8 @@ def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | Non
     signs = optimizer.needs == "signs"
     if underflow_at is None:
         underflow_at = np.full(params.shape[:-1], -1)
-    state = State(first, params, views, system.forward(views), memory, underflow_at)
-    forward, backward, update = system.forward, system.backward, optimizer.step
+    backward, update = system.backward, optimizer.step
+    state = State(first, params, views, forward_at(system, views, first), memory, underflow_at)
     while True:
         yield state
         cache = state.cache
@@ -86,7 +86,7 @@ def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | Non
             underflow_at[lost & (underflow_at < 0)] = state.step
         update(params, grad, memory, state.step, scale)
         state.step += 1
-        state.cache = forward(views)
+        state.cache = forward_at(system, views, state.step)
 
 
 def simulate(

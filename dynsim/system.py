@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .layout import Layout
 
-__all__ = ["Inexact", "Observable", "System", "require_exact"]
+__all__ = ["Inexact", "Observable", "System", "forward_at", "require_exact"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Observable:
         a copy. Quantities that are views of the same `of` are copied and stored together.
     costly : bool
         Reading it costs as much as many steps: recorded seldom where nobody says how often.
+    shape : callable, optional
+        Maps a forward cache to the shape of what `of` returns, where reading the quantity only to learn its shape would take long.
     """
 
     of: Callable[[SimpleNamespace, SimpleNamespace], NDArray]
@@ -45,6 +47,7 @@ class Observable:
     default: bool = True
     view: Callable[[NDArray], NDArray] = field(default=lambda stored: stored)
     costly: bool = False
+    shape: Callable[[SimpleNamespace], tuple[int, ...]] | None = None
 
     def read(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
         """Return the quantity at a live state."""
@@ -71,6 +74,8 @@ class System(Protocol):
     7. `replicates(index)`: the same system with the leading axis of replicates indexed.
     8. Optional: `velocity(params, cache, out)` writes d params/dt of gradient flow into the views `out`. A reduced flow that is no
        gradient in its own coordinates has this instead of `backward`; with neither override it is -step_scale * gradient.
+    9. Optional: `batch(step)` returns the samples that the update at a step sees; `forward` then takes them as a second argument, or none
+       for all samples. It is a function of the step alone, so that a run that is gone on with sees what one in one piece does.
     """
 
     layout: Layout
@@ -85,6 +90,12 @@ class System(Protocol):
     def forward(self, params: SimpleNamespace) -> SimpleNamespace: ...
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None: ...
     def replicates(self, index: Any) -> System: ...
+
+
+def forward_at(system: Any, params: SimpleNamespace, step: Any) -> SimpleNamespace:
+    """Return the cache of the forward pass that a step sees: of its batch, where the system has batches."""
+    batch = getattr(system, "batch", None)
+    return system.forward(params) if batch is None else system.forward(params, batch(step))
 
 
 class Inexact(ValueError):

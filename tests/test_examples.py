@@ -70,3 +70,12 @@ def test_how_wide_is_infinite_approaches_the_limit_with_the_width():
     narrow, wide = example("how_wide_is_infinite").compute(widths=(32, 128), seeds=1, n=24)
     assert narrow.growth > 2 * wide.growth > 0
     assert abs(wide.share - 1) < abs(narrow.share - 1)
+
+
+def test_which_kernel_gets_stuck_is_told_by_the_barriers():
+    shares = {(share.example, share.kernel): share for share in example("which_kernel_gets_stuck").compute(starts=13, steps=4000)}
+    assert shares["E6", "gaussian"].predicted < 1.0 == shares["E6", "softmax"].predicted == shares["E5", "gaussian"].predicted
+    for name in ("E3", "E6"):  # E5 has starts on a plateau, which take longer
+        for kernel in ("softmax", "gaussian", "row_gaussian"):
+            assert shares[name, kernel].simulated == shares[name, kernel].predicted
+    assert shares["E5", "softmax"].simulated <= shares["E5", "softmax"].predicted < 0.6

@@ -3,12 +3,15 @@
 import importlib
 import signal
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from dynsim import GradientDescent, Interrupted, SignGD, iterate, simulate
-from dynsim.system import Inexact
+from dynsim import GradientDescent, GradientFlow, Interrupted, SignGD, iterate, simulate
+from dynsim.layout import Layout
+from dynsim.system import Inexact, Observable
 from dynsim.systems import signal_noise
 
 from .helpers import RULES, Quadratic, assert_same_bits, same_bits
@@ -471,3 +474,90 @@ def test_a_class_a_string_and_a_start_that_is_not_finite_are_refused():
         simulate(system, SignGD(0.1), steps=1, record="train_loss")
     with pytest.raises(ValueError, match="not finite"):
         simulate(system, SignGD(0.1), steps=1, start=np.full_like(system.start, np.nan))
+
+
+# -- mini-batches ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Averaging:
+    """Points that pull at a parameter, some of them at a step: the smallest system with mini-batches. `size` 0 takes all."""
+
+    points: np.ndarray
+    size: int
+    start: np.ndarray
+    step_scale: float = 1.0
+    exact_for: frozenset = frozenset({"any"})
+    alternative: str = ""
+
+    layout = Layout({"a": (3,)})
+    observables = {"train_loss": Observable(lambda p, c: c.loss, (), "loss of the step's points", "L")}
+    constants: ClassVar = {}
+    provenance: ClassVar = {"system": "averaging"}
+
+    def batch(self, step):
+        return np.random.default_rng([5, step]).integers(0, len(self.points), self.size) if self.size else None
+
+    def forward(self, params, batch=None):
+        offset = params.a[..., None, :] - self.points[slice(None) if batch is None else batch]
+        return SimpleNamespace(loss=0.5 * (offset**2).sum(-1).mean(-1), offset=offset)
+
+    def backward(self, params, cache, out, *, signs=False):
+        out.a[...] = cache.offset.mean(-2)
+
+    def replicates(self, index):
+        return replace(self, start=self.start[index])
+
+
+def averaging(size, replicates=()):
+    rng = np.random.default_rng(1)
+    return Averaging(rng.standard_normal((12, 3)), size, rng.standard_normal((*replicates, 3)))
+
+
+@pytest.mark.parametrize("replicates", [(), (7,)])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_going_on_with_mini_batches_is_bitwise_the_undisturbed_run(rule, replicates):
+    system = averaging(4, replicates)
+    whole = simulate(system, rule, steps=30)
+    for cut in (0, 1, 17):
+        first = simulate(system, rule, steps=cut)
+        assert_same_bits(simulate(system, rule, steps=30 - cut, start=first), whole, other_rows=slice(cut, None))
+    assert same_bits(simulate(system, rule, steps=30, at=[]).final, whole.final), "whatever is recorded"
+    again = simulate(system, rule, steps=13, start=simulate(system, rule, steps=17).final)
+    assert not same_bits(again.final, whole.final), "control: from parameters alone the batches begin anew"
+
+
+def test_the_update_at_a_step_sees_the_batch_of_that_step():
+    """A loop by hand; the recorded loss at a step is that of the points its update will see."""
+    system = averaging(4)
+    run, p = simulate(system, GradientDescent(0.3), steps=10), system.start.copy()
+    for step in range(10):
+        offset = p - system.points[system.batch(step)]
+        assert run["train_loss"][step] == 0.5 * (offset**2).sum(-1).mean()
+        p -= 0.3 * offset.mean(0)
+    assert same_bits(p, run.final)
+    for state in iterate(system, GradientDescent(0.3), start=simulate(system, GradientDescent(0.3), steps=4)):
+        assert state.cache.loss == run["train_loss"][state.step]
+        if state.step == 10:
+            break
+
+
+def test_no_batch_is_all_samples_as_in_a_system_without_batches():
+    class Whole:
+        """The same system to `simulate`, but for `batch`."""
+
+        def __init__(self, system):
+            for name in ("layout", "observables", "constants", "provenance", "step_scale", "exact_for", "alternative", "start", "backward"):
+                setattr(self, name, getattr(system, name))
+            self.forward = lambda params: system.forward(params)
+
+    system = averaging(0)
+    assert not hasattr(Whole(system), "batch")
+    for rule in RULES.values():
+        assert_same_bits(simulate(system, rule, steps=20), simulate(Whole(system), rule, steps=20))
+    sampled = averaging(4)
+    flows = [simulate(s, GradientFlow(), until=2.0, at=[1.0]) for s in (sampled, system, Whole(system))]
+    for flow in flows:  # a flow has no steps, so that it sees all samples
+        assert_same_bits(flow, flows[0])
+    mean = system.points.mean(0)
+    np.testing.assert_allclose(flows[0].final, mean + np.exp(-2.0) * (system.start - mean), atol=1e-6)

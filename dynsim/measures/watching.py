@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..experiment import Experiment
 from ..naming import unknown_name
 from ..simulate import State
-from ..system import Observable, System
+from ..system import Observable, System, forward_at
 from ..trajectory import Trajectory
 
 __all__ = ["Column", "Measure", "Watch", "Watched"]
@@ -108,7 +108,7 @@ class Watched:
         kept = self._alone[index]
         if kept[1] != state.step:
             views = kept[0].layout.views(np.ascontiguousarray(state.params[index : index + 1]))
-            kept[1:] = state.step, (views, kept[0].forward(views))
+            kept[1:] = state.step, (views, forward_at(kept[0], views, state.step))
         return kept[2]
 
     def see(self, state: State) -> NDArray | bool:

@@ -159,7 +159,7 @@ def _experiment(setting: Any, optimizer: Any) -> Experiment:
     if isinstance(setting, Experiment):
         return setting if optimizer is None else setting.replace(optimizer=optimizer)
     for name in SYSTEMS:
-        if type(setting) is system_module(name).Setting:
+        if isinstance(setting, system_module(name).Setting):
             if optimizer is None:
                 raise ValueError("optimizer=None: a setting alone does not say which rule runs; pass optimizer=SignGD(lr=...)")
             return Experiment(system=name, setting=setting, optimizer=optimizer, steps=1000)

@@ -8,6 +8,9 @@ general tokens: it takes the rule and records the training loss.
 
 `torch_bags` and what follows are the peers of systems on bags of tokens: the model as its paper writes it, all weights as
 matrices, tokens as indices.
+
+`torch_attention`, `torch_queries` and `torch_classifier` are the peers of attention kernels: functions from weights to the loss of one
+kernel. `torch_attention_steps`, `torch_queries_steps` and `torch_classifier_steps` run them.
 """
 
 from __future__ import annotations
@@ -218,6 +221,170 @@ def torch_bags_steps(system: Any, lr: float, steps: int, *, all_scores: bool) ->
                 for w, g in zip(weights, grads, strict=True):
                     w.sub_(g, alpha=lr)
     return {"train_loss": losses.numpy()}
+
+
+def _leaves(weights: dict[str, NDArray]) -> dict[str, Any]:
+    import torch
+
+    return {name: torch.from_numpy(np.array(w, order="C")).requires_grad_() for name, w in weights.items()}
+
+
+def _descend(loss: Any, leaves: dict[str, Any], lr: float) -> None:
+    import torch
+
+    loss.backward()
+    with torch.no_grad():
+        for w in leaves.values():
+            if w.grad is not None:
+                w.sub_(w.grad, alpha=lr)
+                w.grad = None
+
+
+def _similarities(kernel: str, Q: Any, K: Any, c: float) -> Any:
+    import torch
+
+    if kernel == "softmax":
+        return torch.softmax(Q @ K.mT / c, dim=-1)
+    logits = (Q @ K.mT - 0.5 * Q.square().sum(-1)[..., :, None] - 0.5 * K.square().sum(-1)[..., None, :]) / c
+    return torch.exp(logits) if kernel == "gaussian" else torch.softmax(logits, dim=-1)
+
+
+ATTENTION = ("einsum", "matmul", "fused")
+"""Ways to write a layer: one `einsum` a formula; batched products; PyTorch's own scaled_dot_product_attention, which is softmax only."""
+
+
+def torch_attention(system: Any, kernel: int, form: str) -> Callable[..., Any]:
+    """Return the loss of W_Q, W_K, W_V (D, H, d), W_O (H, d, d_o), torch tensors, of a kernel of an `AttentionModel`, a target a token."""
+    import torch
+
+    X, Y = torch.from_numpy(system.samples.X), torch.from_numpy(system.samples.Y[kernel])
+    name, c, (N, n, _) = system.kernels[kernel].name, system.c, system.samples.X.shape
+
+    def loss(W_Q: Any, W_K: Any, W_V: Any, W_O: Any) -> Any:
+        if form == "einsum":
+            Q, K, V = (torch.einsum("ikD,Dhr->ihkr", X, w) for w in (W_Q, W_K, W_V))
+            out = torch.einsum("ihkj,ihjr,hro->iko", _similarities(name, Q, K, c), V, W_O)
+        else:
+            H, d, d_o = W_O.shape
+            Q, K, V = ((X @ w.view(-1, H * d)).view(N, n, H, d).transpose(1, 2) for w in (W_Q, W_K, W_V))
+            if form == "fused":
+                heads = torch.nn.functional.scaled_dot_product_attention(Q, K, V, scale=1.0 / c)
+            else:
+                heads = _similarities(name, Q, K, c) @ V
+            out = heads.transpose(1, 2).reshape(N, n, H * d) @ W_O.view(H * d, d_o)
+        return (out - Y).square().sum() / (2 * N)
+
+    return loss
+
+
+def attention_weights(system: Any) -> dict[str, NDArray]:
+    """Return the initial weights of an `AttentionModel` with one start."""
+    return {name: system.weights[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
+
+
+def torch_attention_steps(system: Any, lr: float, steps: int, form: str) -> dict[str, NDArray]:
+    """Run gradient descent on all four blocks, one kernel after the other; losses (steps + 1, kernels)."""
+    import torch
+
+    losses = torch.empty((steps + 1, len(system.kernels)), dtype=torch.float64)
+    for kernel in range(len(system.kernels)):
+        loss, leaves = torch_attention(system, kernel, form), _leaves(attention_weights(system))
+        for step in range(steps + 1):
+            now = loss(**leaves)
+            losses[step, kernel] = now.detach()
+            if step < steps:
+                _descend(now, leaves, lr)
+    return {"train_loss": losses.numpy()}
+
+
+def torch_queries(system: Any, kernel: int) -> Callable[[Any], Any]:
+    """Return the loss of queries (starts, d), a torch tensor, of one kernel of an example with one query: the sum over starts."""
+    import torch
+
+    keys, values = torch.from_numpy(system.keys[0, 0]), torch.from_numpy(system.values[0, 0, :, 0])
+    name, c, y = system.kernels[kernel].name, system.c, float(system.targets[kernel, 0, 0, 0])
+    return lambda q: 0.5 * (_similarities(name, q, keys, c) @ values - y).square().sum()
+
+
+def torch_queries_steps(system: Any, lr: float, steps: int, starts: slice) -> NDArray:
+    """Run gradient descent of some of the starts together, one kernel after the other; return the queries, (kernels, starts, d)."""
+    found = []
+    for kernel in range(len(system.kernels)):
+        loss, leaves = torch_queries(system, kernel), _leaves({"q": system.queries[0, 0, starts, 0]})
+        for _ in range(steps):
+            _descend(loss(**leaves), leaves, lr)
+        found.append(leaves["q"].detach().numpy())
+    return np.stack(found)
+
+
+def torch_classifier(system: Any, kernel: int) -> Callable[..., Any]:
+    """Return the loss of tokens (B, n), classes (B,) and all weights of one kernel of a `Classifier`, torch tensors."""
+    import torch
+
+    name, c = system.kernels[kernel].name, system.c
+
+    def loss(tokens: Any, y: Any, w: dict[str, Any]) -> Any:
+        x = torch.nn.functional.embedding(tokens, w["embedding"]) + w["positions"]
+        B, n, D = x.shape
+        for layer in range(1, system.layers + 1):
+            H, d, _ = w[f"W_O_{layer}"].shape
+            Q, K, V = ((x @ w[f"{block}_{layer}"].view(D, H * d)).view(B, n, H, d).transpose(1, 2) for block in ("W_Q", "W_K", "W_V"))
+            out = (_similarities(name, Q, K, c) @ V).transpose(1, 2).reshape(B, n, H * d) @ w[f"W_O_{layer}"].view(H * d, D)
+            x = x + out if system.residual else out
+        hidden = torch.relu(torch.addmm(w["b_1"], x.mean(1), w["W_1"]))
+        return torch.nn.functional.cross_entropy(torch.addmm(w["b_2"], hidden, w["W_2"]), y)
+
+    return loss
+
+
+def torch_classifier_steps(system: Any, lr: float, steps: int) -> dict[str, NDArray]:
+    """Run gradient descent on the mini-batches that dynsim takes, all weights, one kernel after the other; losses (steps + 1, kernels)."""
+    import torch
+
+    tokens, y = torch.from_numpy(system.train.tokens), torch.from_numpy(system.train.y)
+    losses = torch.empty((steps + 1, len(system.kernels)), dtype=torch.float64)
+    for kernel in range(len(system.kernels)):
+        loss, leaves = torch_classifier(system, kernel), _leaves(dict(system.weights))
+        for step in range(steps + 1):
+            batch = torch.from_numpy(system.batch(step))
+            now = loss(tokens[batch], y[batch], leaves)
+            losses[step, kernel] = now.detach()
+            if step < steps:
+                _descend(now, leaves, lr)
+    return {"train_loss": losses.numpy()}
+
+
+def _losses_at_the_start(system: Any, form: str) -> tuple[list[Any], list[dict[str, Any]], tuple[Any, ...]]:
+    """Return the peers' losses of all kernels, the tensors they are of, and what `forward` takes besides parameters."""
+    import torch
+
+    kernels = range(len(system.kernels))
+    if hasattr(system, "queries"):
+        leaves = [_leaves({"q": system.queries[0, 0, :, 0]}) for _ in kernels]
+        return [torch_queries(system, i)(**leaves[i]) for i in kernels], leaves, ()
+    if hasattr(system, "train"):
+        leaves, batch = [_leaves(dict(system.weights)) for _ in kernels], system.batch(0)
+        tokens, y = torch.from_numpy(system.train.tokens[batch]), torch.from_numpy(system.train.y[batch])
+        return [torch_classifier(system, i)(tokens, y, leaves[i]) for i in kernels], leaves, (batch,)
+    leaves = [_leaves(attention_weights(system)) for _ in kernels]
+    return [torch_attention(system, i, form)(**leaves[i]) for i in kernels], leaves, ()
+
+
+def attention_gap(system: Any, form: str = "matmul") -> float:
+    """Return the largest relative difference between dynsim and a peer in any kernel's loss or any block's gradient, at the start."""
+    params = np.array(system.start)
+    views, out = system.layout.views(params), system.layout.views(np.empty_like(params))
+    losses, leaves, batch = _losses_at_the_start(system, form)
+    cache = system.forward(views, *batch)
+    system.backward(views, cache, out)
+    gaps = []
+    for i, (loss, weights) in enumerate(zip(losses, leaves, strict=True)):
+        loss.backward()
+        gaps.append(abs(float(loss.detach()) / float(cache.losses[i].sum()) - 1.0))
+        for name in system.layout.shapes:
+            ours, theirs = getattr(out, name)[i].ravel(), weights[name].grad.numpy().ravel()
+            gaps.append(float(np.abs(ours - theirs).max() / np.abs(ours).max()))
+    return max(gaps)
 
 
 @functools.cache

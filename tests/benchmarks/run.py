@@ -20,6 +20,7 @@ if hasattr(os, "sched_setaffinity") and __name__ == "__main__":  # JAX takes eve
 
 import argparse
 import importlib.util
+import itertools
 import platform
 import time
 import tracemalloc
@@ -36,7 +37,7 @@ from dynsim import GradientDescent, SignGD, simulate, sweep
 from dynsim.flow import velocity_of
 from dynsim.optimizers import GradientFlow
 from dynsim.recording import log_times
-from dynsim.systems import cooccurrence, signal_noise
+from dynsim.systems import attention_kernels, cooccurrence, signal_noise
 
 RULE = SignGD(5e-5)
 FIGURE3 = signal_noise.preset("figure3")
@@ -319,6 +320,107 @@ def races_of_cooccurrence(steps: int, rounds: int) -> list[Row]:
     return table
 
 
+def agree(system: Any, name: str, form: str = "") -> None:
+    """Raise unless autograd returns every kernel's loss and the gradient of every block as dynsim does."""
+    if not (gap := peers.attention_gap(system, form)) < 1e-12:
+        raise SystemExit(f"{name}: autograd returns another loss or gradient than dynsim (relative gap {gap:.1e}): no race")
+
+
+def with_threads(threads: int, run: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the function with PyTorch's number of threads set before each call."""
+    import torch
+
+    def threaded() -> Any:
+        torch.set_num_threads(threads)
+        return run()
+
+    return threaded
+
+
+def race_of_basins(steps: int, sample: int, rounds: int) -> list[Row]:
+    """Race the basin map of the example E5, all starts and both kernels in one run, against PyTorch start by start and all starts together.
+
+    One start costs what any other does: PyTorch runs a start a round, another one each time, of a sample, and through all steps.
+    """
+    experiment = attention_kernels.experiment("stuck")
+    lr, system = experiment.optimizer.lr, attention_kernels.queries(experiment.setting, seed=experiment.seed)
+    agree(system, "E5")
+    count, few = experiment.setting.starts, max(1, steps // 100)
+    run = simulate(system, experiment.optimizer, steps=steps, record=["train_loss", "grad_norm"], every=steps)
+    ends, record = system.layout.views(run.final).q[:, 0, 0, :, 0], {"record": ["train_loss"], "every": 300}
+    chosen = [slice(i, i + 1) for i in np.linspace(0, count - 1, sample).round().astype(int)]
+    for one in chosen:
+        if not (gap := np.abs(peers.torch_queries_steps(system, lr, steps, one) - ends[:, one]).max()) < TOLERANCE:
+            raise SystemExit(f"E5, start {one.start}: PyTorch ends elsewhere (gap {gap:.1e} after {steps} steps): no race")
+    loss, slope = run["train_loss"][-1], run["grad_norm"][-1].max()
+    shares = ", ".join(f"{kernel.name} {(f < 1e-20).mean():.2%}" for kernel, f in zip(system.kernels, loss, strict=True))
+    print(f"E5 after {steps} steps from {count} starts: loss 0 from {shares}; largest gradient {slope:.1e}")
+    turns = itertools.cycle(chosen)
+    everything = slice(0, count)
+    result = rows(
+        f"E5, {count} starts, {steps} steps",
+        [
+            Contestant("one run", lambda: simulate(system, experiment.optimizer, steps=steps, **record), steps, count),
+            Contestant("torch, start by start", with_threads(1, lambda: peers.torch_queries_steps(system, lr, steps, next(turns))), steps),
+            Contestant("torch, all together", with_threads(1, lambda: peers.torch_queries_steps(system, lr, few, everything)), few, count),
+        ],
+        rounds, {"torch, start by start": "50"},
+    )  # fmt: skip
+    whole = {row.against: row.their_times.min() * 1e-6 * steps * count for row in result}
+    ours = result[0].our_times.min() * 1e-6 * steps * count
+    print(f"the whole map: one run {ours:.1f} s; extrapolated " + ", ".join(f"{name} {value:.0f} s" for name, value in whole.items()))
+    return result
+
+
+def race_of_layers(kernel: str, d_o: int, steps: int, rounds: int) -> list[Row]:
+    """Race gradient descent on all four blocks of a layer against PyTorch, in every form, with one thread and with those it is given."""
+    import torch
+
+    setting = attention_kernels.Regression(kernel=kernel, trained="QKVO", N=32, n=16, D=64, H=2, d=32, d_o=d_o)
+    system, rule, given = attention_kernels.dense(setting, seed=0), GradientDescent(0.1), torch.get_num_threads()
+    contestants = [Contestant("dense", lambda: simulate(system, rule, steps=steps, record=["train_loss"]), steps)]
+    for form in peers.ATTENTION:
+        if form == "fused" and kernel != "softmax":
+            continue
+        agree(system, f"{kernel}, {form}", form)
+        for threads in sorted({1, given}):
+            run = with_threads(threads, lambda form=form: peers.torch_attention_steps(system, rule.lr, steps, form))
+            contestants.append(Contestant(f"torch {form}, {threads} thread{'s' * (threads > 1)}", run, steps))
+    result = rows(f"layer, {kernel}, d_o = {d_o}", contestants, rounds, {c.name: ">= 1" for c in contestants})
+    torch.set_num_threads(given)
+    return result
+
+
+def race_of_classifiers(steps: int, rounds: int) -> list[Row]:
+    """Race mini-batch steps of the classifier, both kernels, all parameters, against PyTorch."""
+    import torch
+
+    experiment = attention_kernels.experiment("text")
+    system, rule, given = attention_kernels.dense(experiment.setting, seed=0), experiment.optimizer, torch.get_num_threads()
+    agree(system, "text")
+    contestants = [Contestant("dense", lambda: simulate(system, rule, steps=steps, record=["train_loss"]), steps)]
+    for threads in sorted({1, given}):
+        run = with_threads(threads, lambda: peers.torch_classifier_steps(system, rule.lr, steps))
+        contestants.append(Contestant(f"torch, {threads} thread{'s' * (threads > 1)}", run, steps))
+    result = rows("text, batches of 32, both kernels", contestants, rounds, {})
+    torch.set_num_threads(given)
+    return result
+
+
+def races_of_attention_kernels(steps: int, rounds: int, *, quick: bool) -> list[Row]:
+    """Run the races on attention kernels; all of them are against PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        print("skipped: torch is not installed; pip install '.[bench]' installs the peers")
+        return []
+    table: list[Row] = []
+    for kernel in ("softmax", "gaussian"):
+        for d_o in (1, 64):
+            table += race_of_layers(kernel, d_o, steps, rounds)
+    table += race_of_classifiers(steps, rounds)
+    table += race_of_basins(3_000 if quick else attention_kernels.experiment("stuck").steps, 3, max(3, rounds // 3))
+    return table
+
+
 def peak(setting: Any, steps: int) -> int:
     """Return the peak of memory in bytes of building and running a lumped system."""
     tracemalloc.start()
@@ -378,12 +480,20 @@ def races_of_signal_noise(few: int, many: int, rounds: int, *, quick: bool) -> l
     return table
 
 
+RACES: dict[str, Callable[[int, int, int, bool], list[Row]]] = {
+    "signal_noise": lambda few, many, rounds, quick: races_of_signal_noise(few, many, rounds, quick=quick),
+    "cooccurrence": lambda few, many, rounds, quick: races_of_cooccurrence(few, rounds),
+    "attention_kernels": lambda few, many, rounds, quick: races_of_attention_kernels(few, rounds, quick=quick),
+}
+"""The races of every system, functions of (few steps, many steps, rounds, quick)."""
+
+
 def main() -> None:
     """Run the races."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="a third of the steps, without d = 20000")
-    parser.add_argument("--system", choices=("signal_noise", "cooccurrence"), help="only the races of one system")
+    parser.add_argument("--system", choices=tuple(RACES), help="only the races of one system")
     parser.add_argument("--markdown", metavar="FILE", help="also write the table in Markdown")
     args = parser.parse_args()
     few, many = (50, 300) if args.quick else (150, 900)
@@ -393,10 +503,9 @@ def main() -> None:
     print(about)
     print(LINE.format(*HEAD))
     table: list[Row] = []
-    if args.system != "cooccurrence":
-        table += races_of_signal_noise(few, many, args.rounds, quick=args.quick)
-    if args.system != "signal_noise":
-        table += races_of_cooccurrence(few, args.rounds)
+    for name, races in RACES.items():
+        if args.system in (None, name):
+            table += races(few, many, args.rounds, args.quick)
     if args.markdown:
         with open(args.markdown, "w", encoding="utf-8") as file:
             file.write(f"{about}\n\n| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n")

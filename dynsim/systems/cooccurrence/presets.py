@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...experiment import Experiment
-from ...naming import unknown_name
+from ...experiment import Experiment, by_name
 from ...optimizers import GradientDescent, GradientFlow
 from .data import Setting
 from .observables import OBSERVABLES
@@ -59,24 +58,4 @@ PRESETS = {
 DEFAULT_PRESET = "quick"
 """What the command line runs when no preset is named."""
 
-
-def experiment(name: str) -> Experiment:
-    """Return a preset experiment: setting, rule, horizon, seed and record.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name; the nearest valid one is named.
-    """
-    if name not in PRESETS:
-        raise ValueError(unknown_name("preset", name, PRESETS))
-    return PRESETS[name]
-
-
-def preset(name: str) -> Setting:
-    """Return the setting of a preset experiment.
-
-    >>> preset("quick").replace(m=512).m
-    512
-    """
-    return experiment(name).setting
+experiment, preset = by_name(PRESETS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ...experiment import Experiment
-from ...naming import unknown_name
+from ...experiment import Experiment, by_name
 from ...optimizers import SignGD
 from .data import Setting
 
@@ -35,24 +34,4 @@ PRESETS = {"mnist": _ours(Setting()), "mnist_border": _ours(Setting(construction
 DEFAULT_PRESET = "mnist"
 """What the command line runs when no preset is named."""
 
-
-def experiment(name: str) -> Experiment:
-    """Return a preset experiment: setting, optimizer, steps, seed and record.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name; the nearest valid one is named.
-    """
-    if name not in PRESETS:
-        raise ValueError(unknown_name("preset", name, PRESETS))
-    return PRESETS[name]
-
-
-def preset(name: str) -> Setting:
-    """Return the setting of a preset experiment.
-
-    >>> preset("mnist").replace(snr=2).snr
-    2.0
-    """
-    return experiment(name).setting
+experiment, preset = by_name(PRESETS)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dynsim import GradientDescent, GradientFlow, check, simulate
+from dynsim import GradientDescent, GradientFlow, check, deciding, simulate
 from dynsim.recording import log_times
 from dynsim.systems import cooccurrence
 from dynsim.systems.cooccurrence import CLAIMS, OBSERVABLES, Setting, universal
@@ -234,8 +234,8 @@ def test_frozen_attention_is_another_model():
 
 
 @pytest.mark.parametrize("form, args, inside, outside", [
-    (measuring.at_most, (2.0,), 1.5, 2.5), (measuring.at_least, (0.25,), 0.3, 0.2), (measuring.at_least, (0.25,), 30.0, -3.0),
-    (measuring.positive, (), 0.1, -0.1), (measuring.between, (0.1, 0.7), 0.69, 0.71), (measuring.close, (2.0, 0.1), 2.1, 2.3),
+    (deciding.at_most, (2.0,), 1.5, 2.5), (deciding.at_least, (0.25,), 0.3, 0.2), (deciding.at_least, (0.25,), 30.0, -3.0),
+    (measuring.positive, (), 0.1, -0.1), (measuring.between, (0.1, 0.7), 0.69, 0.71), (deciding.close, (2.0, 0.1), 2.1, 2.3),
 ])
 def test_forms_decide_at_their_levels(form, args, inside, outside):
     good, bad = form(inside, *args), form(outside, *args)
@@ -243,7 +243,7 @@ def test_forms_decide_at_their_levels(form, args, inside, outside):
 
 
 def test_margins_of_bounds_are_relative_to_the_bound():
-    high, low = measuring.at_most(1.5, 2.0), measuring.at_least(0.3, 0.25)
+    high, low = deciding.at_most(1.5, 2.0), deciding.at_least(0.3, 0.25)
     assert np.isclose((high.tolerance - high.deviation) / high.tolerance, 1 - 1.5 / 2.0)
     assert np.isclose((low.tolerance - low.deviation) / low.tolerance, 0.3 / 0.25 - 1)
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
+from ....deciding import at_least, at_most, close
 from ..build import FRESH
 from ..predictions import crossing, unit
 from ..reading import Reading, reading
 from .assumptions import BALANCED, CONDITION_1, CONSTANT_RHO, DIFFERENT, LATE, LONG, MANY, SMALL, TRAINED, WIDE_ATTENTION, broken
-from .measuring import ENTRIES, at_least, at_most, at_tau, close, logs, normal, positive, worst
+from .measuring import ENTRIES, at_tau, logs, normal, positive, worst
 from .second import SIGNALS
 
 __all__ = ["CLAIMS"]

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Measured, Source
+from ....deciding import at_most
 from ..observables import IDENTITIES, INVARIANTS
 from ..reading import reading
 from .assumptions import FLOW, broken
-from .measuring import at_most, at_tau
+from .measuring import at_tau
 
 __all__ = ["CLAIMS"]
 

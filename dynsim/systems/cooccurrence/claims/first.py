@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
+from ....deciding import at_least, at_most, close
 from ..predictions import MARGIN, PHASE_ONE_BOUNDS, crossing
 from ..reading import SAND, Reading, left, reading, right
 from .assumptions import BALANCED, CONDITION_1, DIFFERENT, FROM_START, MANY, SMALL, SURVIVES, WIDE, broken
-from .measuring import at_least, at_most, at_tau, between, close, logs, normal, positive, worst
+from .measuring import at_tau, between, logs, normal, positive, worst
 
 __all__ = ["CLAIMS"]
 

@@ -12,20 +12,10 @@ from ....claims import Inconclusive, Measured
 from ..data import Setting
 from ..reading import Reading
 
-__all__ = ["ENTRIES", "at_least", "at_most", "at_tau", "between", "close", "every_time", "logs", "normal", "positive", "signs", "worst"]
+__all__ = ["ENTRIES", "at_tau", "between", "every_time", "logs", "normal", "positive", "signs", "worst"]
 
 ENTRIES = {f"{c + 1}{b + 1}": (c, b) for c in range(3) for b in range(3)}
 """Index of key and query by the paper's numbers, "21" for key mu_2 and query mu_1."""
-
-
-def at_most(value: float, bound: float, where: str = "", unit: str = "") -> Measured:
-    """Return the form of value <= bound, for a bound > 0: the margin is 1 - value / bound."""
-    return Measured(float(value), bound, float(value), bound, where, unit)
-
-
-def at_least(value: float, level: float, where: str = "", unit: str = "") -> Measured:
-    """Return the form of value >= level, for a level > 0: the margin is value / level - 1."""
-    return Measured(float(value), level, 2.0 - float(value) / level, 1.0, where, unit)
 
 
 def positive(value: float, where: str = "", unit: str = "") -> Measured:
@@ -37,12 +27,6 @@ def between(value: float, low: float, high: float, where: str = "", unit: str = 
     """Return the form of low <= value <= high: the prediction is the middle."""
     middle = 0.5 * (low + high)
     return Measured(float(value), middle, abs(float(value) - middle), 0.5 * (high - low), where, unit)
-
-
-def close(value: float, predicted: float, tolerance: float, where: str = "", unit: str = "", *, relative: bool = True) -> Measured:
-    """Return the form of value = predicted within a tolerance, relative to the prediction or absolute."""
-    off = abs(float(value) - float(predicted))
-    return Measured(float(value), float(predicted), off / abs(float(predicted)) if relative else off, tolerance, where, unit)
 
 
 def worst(form: Callable[..., Measured], values: Mapping[str, tuple]) -> Measured:

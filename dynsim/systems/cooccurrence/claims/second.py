@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
+from ....deciding import at_least, at_most, close
 from .. import predictions
 from ..predictions import MARGIN, rho_growth
 from ..reading import ORDER, SAND, Reading, left, reading
@@ -29,7 +30,7 @@ from .assumptions import (
     WIDE_ATTENTION,
     broken,
 )
-from .measuring import ENTRIES, at_least, at_most, at_tau, between, close, every_time, logs, normal, signs, worst
+from .measuring import ENTRIES, at_tau, between, every_time, logs, normal, signs, worst
 
 __all__ = ["CLAIMS", "SIGNALS", "star"]
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Measured, Source
+from ....deciding import at_most, close
 from ..data import COMMON
 from ..initial import BOUNDS, DELTA
 from ..reading import Reading, reading
 from .assumptions import BALANCED, CONDITION_1, FROM_START, SMALL, WIDE, altered, broken
-from .measuring import at_most, close, normal, positive, worst
+from .measuring import normal, positive, worst
 
 __all__ = ["CLAIMS"]
 

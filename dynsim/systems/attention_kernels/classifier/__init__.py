@@ -1,0 +1,1 @@
+"""The classifier: synthetic tasks, model, slices of its loss."""

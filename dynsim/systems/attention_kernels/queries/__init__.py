@@ -1,0 +1,1 @@
+"""Queries alone: the reduced model, its token Jacobian, the constructed examples."""

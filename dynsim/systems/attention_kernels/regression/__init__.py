@@ -1,0 +1,1 @@
+"""One attention layer with squared loss: data, model, the linear theory of the values, bounds."""

@@ -1,0 +1,91 @@
+r"""Training queries, keys and values together: the constants of the bounds derived here.
+
+At every state :math:`\|\nabla f\|^2 \geq \|\nabla_{W^V} f\|^2 \geq \frac{2\Lambda}{N} f`. The path of gradient flow stays where
+:math:`\Lambda \geq \Lambda_0/4` if the sufficient condition holds (docs/derivations/attention_kernels.md, section 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import Kernel
+
+__all__ = ["GAUSSIAN_SLOPE", "Sufficient", "kernel_slopes", "path_bound", "sufficient"]
+
+GAUSSIAN_SLOPE = float(np.exp(-0.5))
+r"""Largest slope of :math:`e^{-x^2/2}`: the Gaussian similarity moves by at most :math:`e^{-1/2} c^{-1/2}` per unit of q - k, whatever
+the weights; with :math:`c = \sqrt d` that is :math:`e^{-1/2} d^{-1/4}`."""
+
+
+def path_bound(f_0: NDArray, Lambda_0: NDArray, N: int) -> NDArray:
+    r"""Return :math:`\sqrt{8 N f_0/\Lambda_0}`, the bound on the length of the path where :math:`\Lambda \geq \Lambda_0/4`."""
+    return np.sqrt(8.0 * N * np.asarray(f_0) / np.asarray(Lambda_0))
+
+
+@dataclass(frozen=True)
+class Sufficient:
+    """The two sides of the sufficient condition for the Gaussian kernel; it holds where left <= right.
+
+    Attributes
+    ----------
+    left, right : ndarray, shape (starts,)
+    """
+
+    left: NDArray
+    right: NDArray
+
+    @property
+    def factor(self) -> NDArray:
+        """How much larger o_scale must be for equality if W_V = 0 at the start: the left side is free of it, the right is linear."""
+        return self.left / self.right
+
+
+def sufficient(model: Any, f_0: NDArray, Lambda_0: NDArray) -> Sufficient:
+    r"""Return the sides of the sufficient condition of the Gaussian kernel.
+
+    .. math:: \omega\, c_K \sqrt{2 n \textstyle\sum_i \|X_i\|^4} \cdot \sqrt{8 N f_0/\Lambda_0} \leq \tfrac12 \sqrt{\Lambda_0},
+              \qquad c_K = e^{-1/2} c^{-1/2}, \quad \omega = \max_h \|W^O_h\|.
+
+    Parameters
+    ----------
+    model : AttentionModel
+    f_0, Lambda_0 : ndarray, shape (starts,)
+        Loss and least eigenvalue of N G at the start.
+    """
+    X = model.samples.X
+    norms = np.linalg.norm(X, 2, axis=(-2, -1))
+    omega = np.linalg.norm(model.weights["W_O"], 2, axis=(-2, -1)).max(axis=-1)
+    slope = GAUSSIAN_SLOPE / np.sqrt(model.c)
+    left = omega * slope * np.sqrt(2.0 * X.shape[1] * (norms**4).sum()) * path_bound(f_0, Lambda_0, model.N)
+    return Sufficient(left, 0.5 * np.sqrt(np.asarray(Lambda_0)))
+
+
+def kernel_slopes(scale: float, *, kernel: Kernel, n: int, D: int, d: int, directions: int, rng: np.random.Generator) -> float:
+    r"""Return the steepest similarities among random weights and directions: the largest |dS|_F / |d(q_k - k_j)|_F.
+
+    For the Gaussian kernel at most `GAUSSIAN_SLOPE` d^{-1/4}, whatever the weights; softmax, :math:`\|dS\|_F \leq \frac12 \|dL\|_F`,
+    has no such constant, because dL grows with the weights. Directional derivatives are taken by a complex step, so they are exact.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the entries of W_Q and W_K, > 0.
+    kernel : Kernel
+    n, D, d : int
+        Tokens, their dimension (entries N(0, 1/D)), dimension of the head.
+    directions : int
+        Draws of tokens, weights and direction.
+    """
+    h, steepest = 1e-30, 0.0
+    for _ in range(directions):
+        X = rng.standard_normal((n, D)) / np.sqrt(D)
+        W_Q, W_K = (scale * rng.standard_normal((D, d)) for _ in range(2))
+        dQ, dK = (X @ rng.standard_normal((D, d)) for _ in range(2))
+        dS = kernel.value(X @ W_Q + 1j * h * dQ, X @ W_K + 1j * h * dK, float(np.sqrt(d))).imag / h
+        moved = dQ[:, None] - dK[None, :]
+        steepest = max(steepest, float(np.linalg.norm(dS) / np.linalg.norm(moved)))
+    return steepest
