@@ -14,7 +14,9 @@ import numpy as np
 from .plain import plain
 from .tabular import csv_text, latex_text
 
-__all__ = ["Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "from_evidence", "judge"]
+__all__ = [
+    "AnotherKind", "Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "from_evidence", "judge",
+]
 
 VERDICTS = ("violated", "inconclusive", "not applicable", "holds")
 """In the order of a report: what needs attention comes first."""
@@ -34,6 +36,10 @@ def from_evidence(evidence: Evidence, name: str) -> Any:
     if name not in evidence:
         raise Inconclusive(f"the evidence has no {name!r}")
     return evidence[name]
+
+
+class AnotherKind(Inconclusive):
+    """What a claim or figure is about is another kind of run than this one."""
 
 
 @dataclass(frozen=True)
@@ -256,14 +262,17 @@ class Report:
         return self.counts["violated"] == 0
 
     def text(self, *, full: bool = False) -> str:
-        """Return the report as text; unless `full`, claims that hold take a line each and the rest is told whole."""
+        """Return the report as text; unless `full`, claims that hold take a line each, those that do not apply and have no number one."""
         lines = [", ".join(f"{count} {sort}" for sort, count in self.counts.items() if count) or "no claims checked"]
+        aside = [v for v in self.verdicts if v.verdict == "not applicable" and math.isnan(v.value) and not full]
         for sort in VERDICTS:
-            for v in (v for v in self.verdicts if v.verdict == sort):
+            for v in (v for v in self.verdicts if v.verdict == sort and v not in aside):
                 if sort == "holds" and not full:
                     lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}, tolerance {v.tolerance:.3g}; {v.source})")
                 else:
                     lines.append("  " + str(v))
+        if aside:
+            lines.append(f"  not applicable {len(aside)} claims that have no number here: {', '.join(v.id for v in aside)}")
         return "\n".join(lines)
 
     def __str__(self) -> str:

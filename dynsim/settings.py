@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from .naming import unknown_name
 
-__all__ = ["build_setting", "check_number", "check_whole", "replaced"]
+__all__ = ["Tasked", "build_setting", "check_choice", "check_flags", "check_number", "check_whole", "replaced"]
 
 S = TypeVar("S")
 
@@ -47,6 +47,19 @@ def check_number(setting: Any, name: str, *, positive: bool) -> None:
     object.__setattr__(setting, name, float(value))
 
 
+def check_choice(setting: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError that names the nearest valid choice unless a field is one of them."""
+    if getattr(setting, name) not in choices:
+        raise ValueError(unknown_name(name, str(getattr(setting, name)), choices))
+
+
+def check_flags(setting: Any, *names: str) -> None:
+    """Raise a ValueError unless these fields are true or false."""
+    for name in names:
+        if not isinstance(getattr(setting, name), (bool, np.bool_)):
+            raise ValueError(f"{name}={getattr(setting, name)!r} must be true or false")
+
+
 def build_setting(cls: type[S], values: Mapping[str, Any]) -> S:
     """Return a setting from a mapping; an unknown key is a ValueError that names the nearest valid one."""
     valid = [f.name for f in fields(cls)]  # type: ignore[arg-type]
@@ -59,3 +72,40 @@ def build_setting(cls: type[S], values: Mapping[str, Any]) -> S:
 def replaced(setting: S, changes: Mapping[str, Any]) -> S:
     """Return a copy of a setting with some fields changed, checked as `build_setting` does."""
     return build_setting(type(setting), {**asdict(setting), **changes})  # type: ignore[call-overload]
+
+
+class Tasked:
+    """What settings of a system with several kinds of tasks share; each kind is a frozen dataclass of its own fields.
+
+    A system's `Setting` derives from this and its kinds from that; a kind names its tasks in `TASKS`, the field `task` says which it is.
+    """
+
+    TASKS: ClassVar[tuple[str, ...]] = ()
+    task: str
+
+    def replace(self, **changes: Any) -> Any:
+        """Return a copy with some fields changed.
+
+        Raises
+        ------
+        ValueError
+            For an unknown field, naming the nearest valid one, or a value out of range.
+        """
+        return replaced(self, changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` turns back into the setting."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Any:
+        """Build the setting that a mapping describes; its "task" says of which kind it is, the first kind's where it has none."""
+        kinds = {name: kind for kind in cls.__subclasses__() for name in kind.TASKS}
+        task = values.get("task", next(iter(kinds)))
+        if not isinstance(task, str) or task not in kinds:
+            raise ValueError(unknown_name("task", str(task), kinds))
+        return build_setting(kinds[task], values)
+
+    def _check_task(self) -> None:
+        if self.task not in self.TASKS:
+            raise ValueError(f"{unknown_name('task', str(self.task), self.TASKS)}; other tasks have other fields: start from their presets")

@@ -112,6 +112,9 @@ _SERVED_BY = {
 
 def require_exact(system: System, optimizer: Any) -> None:
     """Raise `Inexact`, with the reason and the alternative, unless `system` is exact for `optimizer`."""
+    batch = getattr(system, "batch", None)
+    if optimizer.kind == "flow" and batch is not None and batch(0) is not None:
+        raise Inexact("gradient flow has no steps to take mini-batches at: take all samples (batch=0), or a rule with steps")
     if _SERVED_BY[optimizer.kind] & system.exact_for:
         return
     served = ", ".join(sorted(system.exact_for))

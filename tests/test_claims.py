@@ -36,6 +36,45 @@ def test_missing_evidence_is_inconclusive_and_says_what_to_record():
     assert judge(claim(0.0, needs={"sweep": ["x"]}), {"run": {}}).verdict == "inconclusive"
 
 
+def not_there(e):
+    return e["run"]["steps"] > 3
+
+
+def past_the_horizon(e):
+    raise Inconclusive("past the horizon")
+
+
+def by_zero(e):
+    return 1 / e["run"]["zero"] > 0
+
+
+def test_what_is_known_not_to_apply_does_not_apply_whatever_was_not_recorded():
+    """Nobody is asked to record a quantity for a claim that says nothing of the run."""
+    met, unmet = Assumption("n > 2", lambda e: e["run"]["n"] > 2), Assumption("n < 5", lambda e: e["run"]["n"] < 5)
+    v = judge(claim(0.0, assumes=(met, unmet), needs={"run": ["test_loss"]}), {"run": {"n": 7}})
+    assert (v.verdict, v.unmet, v.note) == ("not applicable", ("n < 5",), "") and math.isnan(v.value) and math.isnan(v.margin)
+    assert "no number" in str(v) and "unmet: n < 5" in str(v) and "nan" not in str(v)
+    both = (unmet, Assumption("n < 6", lambda e: e["run"]["n"] < 6))
+    assert judge(claim(0.0, assumes=both, needs={"run": ["x"]}), {"run": {"n": 7}}).unmet == ("n < 5", "n < 6")
+
+
+@pytest.mark.parametrize("unknown", [not_there, past_the_horizon, by_zero])
+def test_an_assumption_that_cannot_be_told_is_not_known_to_be_unmet(unknown):
+    evidence = {"run": {"n": 7, "zero": 0}}
+    v = judge(claim(0.0, assumes=(Assumption("unknown", unknown),), needs={"run": ["test_loss"]}), evidence)
+    assert (v.verdict, v.unmet) == ("inconclusive", ()) and "test_loss not recorded" in v.note
+    v = judge(claim(0.0, assumes=(Assumption("unknown", unknown), Assumption("n < 5", lambda e: False)), needs={"run": ["x"]}), evidence)
+    assert (v.verdict, v.unmet) == ("not applicable", ("n < 5",)), "what is known suffices"
+
+
+def test_met_assumptions_ask_for_the_record_and_an_entry_that_is_missing_is_missing():
+    met, unmet = Assumption("met", lambda e: True), Assumption("unmet", lambda e: False)
+    v = judge(claim(0.0, assumes=(met,), needs={"run": ["test_loss"]}), {"run": {}})
+    assert v.verdict == "inconclusive" and v.unmet == () and "record" in v.note
+    v = judge(claim(0.0, assumes=(unmet,), needs={"sweep": ["x"]}), {"run": {}})
+    assert v.verdict == "inconclusive" and "no entry 'sweep'" in v.note
+
+
 def test_a_measure_may_say_that_it_cannot_decide():
     def measure(e):
         raise Inconclusive("past the horizon")

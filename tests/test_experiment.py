@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dynsim import Adam, Experiment, GradientDescent, Interrupted, SignGD
+from dynsim.experiment import by_name
 from dynsim.registry import SYSTEMS, system_module
 from dynsim.systems import signal_noise as sn
 
@@ -31,6 +32,17 @@ def test_presets_survive_files_and_say_where_they_come_from(system, name, tmp_pa
     assert system_module(system).preset(name) == experiment.setting
     with pytest.raises(dataclasses.FrozenInstanceError):
         experiment.steps = 3
+
+
+def test_presets_are_given_out_by_name():
+    presets = {"small": TINY, "other": TINY.replace(setting=TINY.setting.replace(n=5))}
+    experiment, preset = by_name(presets)
+    assert experiment("small") is TINY and preset("other") is presets["other"].setting
+    for give in (experiment, preset):
+        with pytest.raises(ValueError, match="unknown preset 'smal': did you mean 'small'"):
+            give("smal")
+    presets["late"] = TINY
+    assert experiment("late") is TINY, "the mapping itself, not a copy"
 
 
 @pytest.mark.parametrize("rule", [SignGD(1e-3, momentum=0.5), GradientDescent(0.1, momentum=0.9), Adam(1e-3, 0.8, 0.99, 0.0), Adam(2)])

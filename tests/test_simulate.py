@@ -11,7 +11,8 @@ import pytest
 
 from dynsim import GradientDescent, GradientFlow, Interrupted, SignGD, iterate, simulate
 from dynsim.layout import Layout
-from dynsim.system import Inexact, Observable
+from dynsim.measures import Watched
+from dynsim.system import Inexact, Observable, forward_at
 from dynsim.systems import signal_noise
 
 from .helpers import RULES, Quadratic, assert_same_bits, same_bits
@@ -561,3 +562,69 @@ def test_no_batch_is_all_samples_as_in_a_system_without_batches():
         assert_same_bits(flow, flows[0])
     mean = system.points.mean(0)
     np.testing.assert_allclose(flows[0].final, mean + np.exp(-2.0) * (system.start - mean), atol=1e-6)
+
+
+def test_the_forward_pass_of_a_step_is_of_its_batch():
+    system, plain = averaging(4), Quadratic.random()
+    views = system.layout.views(system.start)
+    for step in (0, 7):
+        assert forward_at(system, views, step).loss == system.forward(views, system.batch(step)).loss != system.forward(views).loss
+    assert forward_at(averaging(0), views, 7).loss == system.forward(views).loss
+    views = plain.layout.views(plain.start)
+    assert forward_at(plain, views, 7).loss == plain.forward(views).loss, "without batches a step does not matter"
+
+
+def test_a_replicate_that_is_watched_alone_sees_the_batch_of_the_step():
+    system = averaging(4, (5,))
+    watched = Watched(None, system)
+    for state in iterate(system, GradientDescent(0.3)):
+        for i in (0, 3):
+            views, cache = watched.alone(state, i)
+            assert cache.loss.shape == (1,) and cache.loss[0] == state.cache.loss[i] and same_bits(views.a[0], state.views.a[i])
+        if state.step == 4:
+            break
+
+
+# -- quantities that say their shape ---------------------------------------------------------------------------------------
+
+
+class Counted:
+    """The block b of `Quadratic` and its transpose, and how often they were read; `known` says whether the shape is told."""
+
+    def __init__(self, replicates=(), known=True):
+        self.reads = 0
+        shape = (lambda c: c.pull.b.shape) if known else None
+        observables = {
+            "train_loss": Quadratic.observables["train_loss"],
+            "b": Observable(self.read, ("row", "column"), "block b", "b", shape=shape),
+            "turned": Observable(self.read, ("column", "row"), "turned", "b^T", view=lambda b: np.swapaxes(b, -1, -2), shape=shape),
+            "part": Observable(self.read, ("column",), "its first row", "b_1", view=lambda b: b[..., 0, :], default=False, shape=shape),
+        }
+        self.system = Quadratic.random(replicates=replicates)
+        object.__setattr__(self.system, "observables", observables)
+
+    def read(self, params, cache):
+        self.reads += 1
+        return params.b
+
+
+@pytest.mark.parametrize("record", [None, ["part"], {"b": 3, "train_loss": 1}], ids=str)
+@pytest.mark.parametrize("replicates", [(), (3,)])
+def test_a_quantity_that_says_its_shape_is_read_at_the_recorded_steps_only(replicates, record):
+    told, asked = Counted(replicates), Counted(replicates, known=False)
+    if replicates:  # a copy of the dataclass has the observables of the class
+        for one in (told, asked):
+            object.__setattr__(one.system, "replicates", lambda index, one=one: one.system)
+    run, other = (simulate(one.system, SignGD(0.1), steps=6, every=2, record=record) for one in (told, asked))
+    assert_same_bits(run, other)
+    assert run.dims == other.dims
+    rows = 2 if isinstance(record, dict) else 4  # steps 0, 2, 4, 6; of them the multiples of 3
+    assert told.reads == rows and asked.reads == rows + 1, "once more to learn its shape"
+
+
+def test_memory_is_refused_by_the_shape_that_is_told():
+    one = Counted()
+    with pytest.raises(MemoryError, match="b at 11 steps"):
+        simulate(one.system, SignGD(0.1), steps=10, record=["b"], max_bytes=8 * 11 * 8 - 1)
+    assert one.reads == 0
+    assert simulate(one.system, SignGD(0.1), steps=10, record=["b"], max_bytes=8 * 11 * 8).success

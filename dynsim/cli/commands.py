@@ -284,6 +284,8 @@ def _list(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     experiment, title = chosen_experiment(args, args.system)
     theory, remark = predictions(experiment.system, experiment.setting, describe(experiment.optimizer))
+    if theory is None and not remark:
+        remark = f"{experiment.system} has no closed-form predictions of a setting alone"
     if args.json:
         about = {"experiment": experiment.to_dict(), "predictions": theory, "remark": remark}
         print_json({"kind": "dynsim predictions", **about})

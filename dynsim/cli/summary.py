@@ -40,11 +40,11 @@ def predictions(system: str, setting: Any, optimizer: Mapping[str, Any]) -> tupl
     Returns
     -------
     (object or None, str)
-        None where the system has no theory of this setting; the remark says why, or what to mind.
+        None where the system has no theory of this setting; the remark says why, or what to mind. Empty where it has none at all.
     """
     module = system_module(system)
     if not hasattr(module, "predict"):
-        return None, f"{system} has no closed-form predictions"
+        return None, ""
     if setting is None:
         return None, "no predictions: the data were given as arrays, not drawn from a setting"
     if optimizer.get("rule") != "flow" and not isinstance(optimizer.get("lr"), (int, float)):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from ..claims import Inconclusive
+from ..claims import AnotherKind, Inconclusive
 from ..experiment import Experiment
 from ..progress import Progress
 from ..registry import system_module
@@ -67,6 +67,7 @@ def write_figures(
     names = tuple(names)
     skipped: list[str] = []
     failed: list[str] = []
+    others: list[str] = []
     if not names:
         return skipped, failed
     from ..plotting import save  # with it Matplotlib, which a run without figures does not need
@@ -79,10 +80,14 @@ def write_figures(
             figure = figures[name](run)
             for kind in ("png", "svg"):
                 folder.write(f"figures/{name}.{kind}", partial(save, figure, kind=kind))
+        except AnotherKind:
+            others.append(name)
         except Inconclusive as reason:
             skipped.append(f"figure {name} not drawn: {reason}")
         except Exception as error:  # whatever goes wrong in a picture, the numbers are on disk and the next one is drawn
             failed.append(f"figure {name} failed: {type(error).__name__}: {error}")
     if progress is not None:
         progress(len(names), len(names))
+    if others:
+        skipped.append(f"figures about other kinds of runs, not drawn: {', '.join(others)}")
     return skipped, failed

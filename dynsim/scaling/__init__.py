@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import Any
 
 from .fit import fit_power_law
-from .intervals import mean_interval, wilson_interval
+from .intervals import mean_chance, mean_interval, wilson_interval
 from .law import Exponent, LeftOut, LocalSlope, PowerLaw, Worst
 
-__all__ = ["Exponent", "LeftOut", "LocalSlope", "PowerLaw", "Worst", "fit_power_law", "mean_interval", "wilson_interval"]
+__all__ = ["Exponent", "LeftOut", "LocalSlope", "PowerLaw", "Worst", "fit_power_law", "mean_chance", "mean_interval", "wilson_interval"]
 
 
 def __getattr__(name: str) -> Any:

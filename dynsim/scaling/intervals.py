@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["mean_interval", "wilson_interval"]
+__all__ = ["mean_chance", "mean_interval", "wilson_interval"]
 
 ROUNDING = 1e-12
 """Differences below this, of logarithms, exponents or values divided by the largest, are rounding."""
@@ -107,6 +107,27 @@ def mean_interval(
         with np.errstate(invalid="ignore"):  # no spread at all: 0 times infinity, replaced by 0
             low, high = (mean + np.where(error > 0, t * error, 0.0) for t in (-low_t, high_t))
     return (float(low), float(high)) if mean.ndim == 0 else (low, high)
+
+
+def mean_chance(values: NDArray) -> float:
+    """Return the one-sided p-value of the t test of independent values, one a seed, against a mean of at most 0.
+
+    Parameters
+    ----------
+    values : ndarray, shape (S,)
+        S >= 2, finite.
+
+    Examples
+    --------
+    >>> round(mean_chance(np.array([1.0, 2.0, 3.0])), 3)
+    0.037
+    """
+    from scipy import stats  # here: as above
+
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    if error <= ROUNDING * np.abs(values).max():  # no spread: t is infinite
+        return 0.0 if values.mean() > 0 else 1.0
+    return float(stats.t.sf(values.mean() / error, len(values) - 1))
 
 
 def _bootstrap_t(deviations: NDArray, level: float, resamples: int, rng: Any) -> tuple[NDArray, NDArray]:

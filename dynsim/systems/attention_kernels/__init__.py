@@ -11,7 +11,8 @@ from .classifier.model import Classifier
 from .measures import MEASURES, SWEEP_MEASURES
 from .observables import OBSERVABLES
 from .presets import DEFAULT_PRESET, PRESETS, experiment, preset
-from .queries.examples import CONSTRUCTIONS, landscape
+from .queries.constructions import CONSTRUCTIONS
+from .queries.examples import landscape
 from .queries.model import QueryModel
 from .regression.model import AttentionModel
 from .settings import Classification, Example, Regression, Setting

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...optimizers import GradientDescent
-from ...simulate import simulate
+from ...simulate import Interrupted, simulate
 from ...system import Inexact
 from .attention import BLOCKS
 from .classifier.data import draw_tokens, vocabulary_and_length
@@ -18,7 +18,8 @@ from .classifier.landscape import surface
 from .classifier.model import Classifier, layer_blocks
 from .kernels import kernels_of
 from .observables import QUERIES, REGRESSION, classifier_observables
-from .queries.examples import CONSTRUCTIONS, initial_queries
+from .queries.constructions import CONSTRUCTIONS
+from .queries.examples import initial_queries
 from .queries.jacobian import pair_floor, token_jacobians
 from .queries.model import QueryModel
 from .regression.bounds import sufficient
@@ -57,10 +58,10 @@ def queries(setting: Setting, seed: int = 0) -> QueryModel:
         targets = np.full((len(kernels_of(setting.kernel)), 1, 1, 1), setting.y)
         return _queries(setting, seed, q, made.keys[None, None], made.values[None, None, :, None], targets, made.c)
     if not isinstance(setting, Regression) or setting.tokens != "orthonormal" or setting.trained != "Q":
-        raise Inexact("queries move by themselves only where tokens='orthonormal' and trained='Q': use dense")
+        raise Inexact("queries move by themselves only where tokens='orthonormal' and trained='Q': use dense.")
     W, samples = draw_weights(setting, seed), draw_samples(setting, seed)
     if setting.pooled:
-        raise Inexact("pooled=True: a sample's queries share a target and do not move by themselves: use dense")
+        raise Inexact("pooled=True: a sample's queries share a target and do not move by themselves: use dense.")
     q, k, v = (np.einsum("and,dhi->ahni", samples.X, W[name]) for name in ("W_Q", "W_K", "W_V"))
     values = np.einsum("ahni,hio->ahno", v, W["W_O"])
     return _queries(setting, seed, q[:, :, None], k, values, samples.Y, float(np.sqrt(setting.d)))
@@ -118,8 +119,8 @@ def from_arrays(
     ValueError
         For arrays of shapes that do not belong together.
     """
-    X, Y = np.asarray(X, dtype=float), np.asarray(Y, dtype=float)
-    W = {name: np.asarray(w, dtype=float) for name, w in weights.items()}
+    X, Y = _numbers("X", X), _numbers("Y", Y)
+    W = {name: _numbers(name, w) for name, w in weights.items()}
     if set(W) != set(BLOCKS):
         raise ValueError(f"weights has {sorted(W)}; it must have {', '.join(BLOCKS)}")
     if X.ndim != 3 or W["W_O"].ndim != 3:
@@ -131,14 +132,24 @@ def from_arrays(
             raise ValueError(f"{name} has shape {array.shape}; with X {X.shape} and W_O {W['W_O'].shape} it must be {shape}")
     if not all(np.isfinite(array).all() for array in (X, Y, *W.values())):
         raise ValueError("X, Y and weights must be finite")
-    if c is not None and not 0 < c < np.inf:
+    if c is not None and not (isinstance(c, (int, float, np.integer, np.floating)) and 0 < c < np.inf):
         raise ValueError(f"c={c!r}, the scale of the logits, must be a finite number > 0")
     law = Regression(kernel=kernel, trained=trained, N=N, n=n, D=D, d=d, H=H, d_o=d_o, pooled=pooled)
     kernels = kernels_of(kernel)
     U = np.full((1, n), 1.0 / n) if pooled else np.eye(n)
     samples = Samples(X, np.broadcast_to(Y, (len(kernels), *Y.shape)).copy(), U)
-    about = {"system": "attention_kernels", "engine": "dense", "setting": None, "seed": None}
+    about = {
+        "system": "attention_kernels", "engine": "dense", "setting": None, "seed": None,
+        "kernels": [one.name for one in kernels], "trained": law.trained,
+    }
     return _attention(law, samples, W, float(np.sqrt(d)) if c is None else float(c), about)
+
+
+def _numbers(name: str, values: Any) -> NDArray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, not {values!r:.60}") from None
 
 
 def _about(setting: Setting, seed: int, engine: str) -> dict[str, Any]:
@@ -150,12 +161,17 @@ def _about(setting: Setting, seed: int, engine: str) -> dict[str, Any]:
 
 def _regression(setting: Regression, seed: int) -> AttentionModel:
     c = float(np.sqrt(setting.d))
-    return _attention(setting, draw_samples(setting, seed), draw_weights(setting, seed), c, _about(setting, seed, "dense"))
+    model = _attention(setting, draw_samples(setting, seed), draw_weights(setting, seed), c, _about(setting, seed, "dense"))
+    try:
+        return replace(model, constants={**model.constants, **queries(setting, seed).constants})
+    except Inexact:  # queries do not move by themselves: there are no such numbers
+        return model
 
 
 def _attention(setting: Regression, samples: Samples, W: Mapping[str, NDArray], c: float, about: Mapping[str, Any]) -> AttentionModel:
     trained = tuple(name for name in BLOCKS if name[-1] in setting.trained)
-    known = {name: o for name, o in REGRESSION.items() if name != "value_grad_norm" or "W_V" in trained}
+    about_block = {"value_grad_norm": "W_V", "query_norm": "W_Q"}
+    known = {name: o for name, o in REGRESSION.items() if about_block.get(name, trained[0]) in trained}
     model = AttentionModel(
         samples, kernels_of(setting.kernel), {name: w[None] for name, w in W.items()}, trained, c, known, provenance=about,
     )
@@ -195,8 +211,8 @@ def _example(setting: Example, seed: int) -> AttentionModel:
     W["W_V"][..., 0, 0], W["W_O"][..., 0, 0] = made.values, 1.0
     U = np.eye(1, n)
     samples = Samples(np.eye(n)[None], np.full((len(kernels), 1, 1, 1), setting.y), U)
-    shared = {name: o for name, o in REGRESSION.items() if name in ("train_loss", "grad_norm")}
-    return AttentionModel(samples, kernels, W, ("W_Q",), made.c, shared, {"N": np.array(1.0)}, _about(setting, seed, "dense"))
+    shared = {name: o for name, o in REGRESSION.items() if name in ("train_loss", "grad_norm", "query_norm")}
+    return AttentionModel(samples, kernels, W, ("W_Q",), made.c, shared, queries(setting, seed).constants, _about(setting, seed, "dense"))
 
 
 # -- the classifier ----------------------------------------------------------------------------------------------------
@@ -240,6 +256,9 @@ def _pretrained(model: Classifier, setting: Classification) -> dict[str, NDArray
     first: Any = replace(
         model, kernels=kernels_of("softmax"), trained=tuple(model.weights), batch_size=setting.pretrain_batch,
     )
-    run = simulate(first, GradientDescent(setting.pretrain_lr), steps=setting.pretrained, record=("train_loss",), at=[])
+    try:
+        run = simulate(first, GradientDescent(setting.pretrain_lr), steps=setting.pretrained, record=("train_loss",), at=[])
+    except Interrupted as stopped:  # its trajectory is one of the first stage, not of the run that was asked for
+        raise KeyboardInterrupt(f"interrupted in the first stage, after step {stopped.trajectory.last_step}") from None
     views = first.layout.views(run.final)
     return {name: getattr(views, name)[0] for name in model.weights}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ __all__ = ["MEASURES", "SWEEP_MEASURES", "Mean", "Slices", "Slopes", "Start"]
 
 @dataclass(frozen=True)
 class Mean:
-    """A quantity at the last or first step, the mean over kernels and starts; NaN where the system has no such quantity.
+    """A quantity at the last or first step, the mean over starts, of a run of one kernel; NaN where the system has no such quantity.
 
     Parameters
     ----------
@@ -45,29 +45,38 @@ class Mean:
     @property
     def columns(self) -> Mapping[str, Column]:
         """One column."""
-        what = f"share of kernels and starts with {self.quantity} < {self.share_below:g}" if self.share_below else f"mean {self.quantity}"
+        what = f"share of starts with {self.quantity} < {self.share_below:g}" if self.share_below else f"mean {self.quantity}"
         return {self.name or self.quantity: Column(f"{what} at the {'first' if self.first else 'last'} step")}
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        return _MeanWatch(self, watched)
+        name, kernels = next(iter(self.columns)), kernels_of(watched.experiment.setting.kernel)
+        if len(kernels) > 1:
+            raise ValueError(f"measure {name!r} would be a mean over {len(kernels)} kernels: take one a run, over kernel="
+                             f"{','.join(kernel.name for kernel in kernels)}")
+        return _AtStep(self.quantity, watched, 0.0 if self.first else float(watched.experiment.horizon), lambda found: {
+            name: float(np.mean(found < self.share_below if self.share_below else found)),
+        }, (name,))
 
 
-class _MeanWatch:
-    def __init__(self, measure: Mean, watched: Watched) -> None:
-        self.measure, self.step = measure, 0.0 if measure.first else float(watched.experiment.horizon)
-        self.observable = watched.system.observables.get(measure.quantity)
-        self.settled, self.value = self.observable is None, np.nan
+class _AtStep:
+    """Numbers that are made of one quantity at one step; NaN where the system has no such quantity, or the run does not come to it."""
+
+    def __init__(
+        self, quantity: str, watched: Watched, step: float, numbers: Callable[[NDArray], dict[str, float]], names: Iterable[str]
+    ) -> None:
+        self.observable = watched.system.observables.get(quantity)
+        self.step, self.numbers, self.found = step, numbers, dict.fromkeys(names, np.nan)
+        self.settled = self.observable is None
 
     def see(self, state: State) -> None:
         if not self.settled and state.step == self.step:
             assert self.observable is not None
-            found = self.observable.read(state.views, state.cache)
-            self.value = float(np.mean(found < self.measure.share_below if self.measure.share_below else found))
+            self.found.update(self.numbers(self.observable.read(state.views, state.cache)))
             self.settled = True
 
     def result(self, run: Trajectory) -> Mapping[str, NDArray]:
-        return {next(iter(self.measure.columns)): np.asarray(self.value)}
+        return {name: np.asarray(value) for name, value in self.found.items()}
 
 
 START = {
@@ -93,7 +102,7 @@ class Start:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        return _AtTheEnd(_start)
+        return _OfTheStart(_start)
 
 
 def _start(run: Trajectory) -> dict[str, float]:
@@ -110,11 +119,13 @@ def _start(run: Trajectory) -> dict[str, float]:
     return found
 
 
-class _AtTheEnd:
-    """Numbers that are made of a run: of its start, or, unless `settled`, of its end, so that it must reach it."""
+class _OfTheStart:
+    """Numbers that need no step: they are made of what the system noted at its start, or of the setting."""
 
-    def __init__(self, read: Any, settled: bool = True) -> None:
-        self.read, self.settled = read, settled
+    settled = True
+
+    def __init__(self, read: Callable[[Trajectory], dict[str, float]]) -> None:
+        self.read = read
 
     def see(self, state: State) -> None:
         """Do nothing."""
@@ -127,7 +138,7 @@ class _AtTheEnd:
 class Slices:
     """Interior minima and roughness of the loss around the last weights; mean over kernels."""
 
-    record: ClassVar[tuple[str, ...]] = ("surface",)
+    record: ClassVar[tuple[str, ...]] = ()
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -137,10 +148,10 @@ class Slices:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        return _AtTheEnd(lambda run: {
-            "minima": float(np.mean([interior_minima(one[0]) for one in run["surface"][-1]])),
-            "roughness": float(np.mean([roughness(one[0]) for one in run["surface"][-1]])),
-        }, settled=False)
+        return _AtStep("surface", watched, float(watched.experiment.horizon), lambda surface: {
+            "minima": float(np.mean([interior_minima(one[0]) for one in surface])),
+            "roughness": float(np.mean([roughness(one[0]) for one in surface])),
+        }, self.columns)
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ class Slopes:
             )
             return {"slope": max(slopes)}
 
-        return _AtTheEnd(read)
+        return _OfTheStart(read)
 
 
 MEASURES: Mapping[str, tuple[Measure, ...]] = {

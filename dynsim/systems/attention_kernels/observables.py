@@ -70,6 +70,11 @@ def _query_norm(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
     return np.sqrt(np.einsum("kahsmd,kahsmd->ks", params.q, params.q))
 
 
+def _norm_of_tokens(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
+    """Norm of the queries of all tokens, of the model itself."""
+    return np.sqrt(np.stack([np.einsum("sahnd,sahnd->s", tape.Q, tape.Q) for tape in cache.tapes]))
+
+
 def _query(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
     return np.moveaxis(params.q, 3, 1)
 
@@ -86,6 +91,7 @@ _SHARED = {
 REGRESSION: Mapping[str, Observable] = {
     **_SHARED,
     "value_grad_norm": _of(lambda p, c: _norm(p, c, "W_V"), "norm of the gradient with respect to W_V", r"\Vert\nabla_{W^V} f\Vert"),
+    "query_norm": _of(_norm_of_tokens, "norm of all queries together", r"\Vert q\Vert"),
     "Lambda": _of(_least, "least eigenvalue of N G, the Gram matrix of the attention features", r"\Lambda"),
 }
 """Quantities of `AttentionModel`."""

@@ -6,27 +6,25 @@ from typing import Any
 
 from ...experiment import Experiment, by_name
 from ...optimizers import Adam, GradientDescent
-from .queries.examples import CONSTRUCTIONS
 from .settings import Classification, Example, Regression, Setting
 
 __all__ = ["DEFAULT_PRESET", "PRESETS", "experiment", "preset"]
 
 
 def _ours(setting: Setting, rule: Any, steps: int, record: Any, note: str, **changes: Any) -> Experiment:
-    rates = {name: rule.lr for name in ("gd", "signgd", "adam")} | changes.pop("rates", {})
+    rates = {"signgd": 1e-3, "adam": 1e-3} | changes.pop("rates", {})
     return Experiment(
         system="attention_kernels", setting=setting, optimizer=rule, steps=steps, record=record, origin="derived", note=note, rates=rates,
         **changes,
     )
 
 
-_VALUES = ("train_loss", "grad_norm")
+_VALUES = {"train_loss": 1, "grad_norm": 1, "value_grad_norm": 100, "Lambda": 100}
 _ALL = ("train_loss", "grad_norm", "value_grad_norm", "Lambda")
 
 
 def _example(task: str, note: str, *, starts: int = 121, steps: int = 4000, every: int = 10, lr: float = 1.0) -> Experiment:
-    made = CONSTRUCTIONS[task]
-    setting = Example(task=task, starts=starts, low=made.low, high=made.high, y=made.y)
+    setting = Example(task=task, starts=starts)
     record = {"train_loss": 1, "grad_norm": 1, "query_norm": 1, "query": 1, "curvature": steps}
     return _ours(setting, GradientDescent(lr), steps, record, f"{task}: {note}", every=every, closely=min(every, 100))
 
@@ -68,7 +66,7 @@ PRESETS = {
         seed=5, every=20,
     ),
     "landscape": _ours(
-        Classification(trained="attention", samples=500, batch=0, pretrained=300), GradientDescent(0.1), 300,
+        Classification(trained="attention", samples=500, batch=0, pretrained=900, pretrain_lr=0.3), GradientDescent(0.1), 300,
         {"train_loss": 10, "grad_norm": 10, "test_accuracy": 50, "surface": 300},
         "Two stages on synthetic sentences: all parameters with softmax, then the attention layer with either kernel; the loss around "
         "both ends.",

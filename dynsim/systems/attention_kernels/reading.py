@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...claims import Inconclusive
 from ...trajectory import Trajectory
 from .kernels import kernels_of
-from .settings import Setting
+from .settings import Regression, Setting
 
 __all__ = ["Reading", "reading"]
 
@@ -37,6 +37,18 @@ class Reading:
             raise Inconclusive("the run is of arrays, not of a setting")
         return Setting.from_dict(found)
 
+    @cached_property
+    def task(self) -> str:
+        """Task of the setting; "arrays" of a run of arrays, which is one of regression on data that nothing is known about."""
+        return "arrays" if self.run.provenance.get("setting") is None else self.setting.task
+
+    @cached_property
+    def trained(self) -> str:
+        """Which of W_Q, W_K, W_V, W_O a run of regression trains, of a setting or of arrays, as letters of "QKVO"; else empty."""
+        if self.task == "arrays":
+            return str(self.run.provenance.get("trained", ""))
+        return self.setting.trained if isinstance(self.setting, Regression) else ""
+
     @property
     def at(self) -> NDArray:
         """Recorded steps, or times of a flow, shape (T,)."""
@@ -45,6 +57,8 @@ class Reading:
     @cached_property
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels, in the order of the first axis after time."""
+        if self.task == "arrays":
+            return tuple(self.run.provenance.get("kernels", ()))
         return tuple(kernel.name for kernel in kernels_of(self.setting.kernel))
 
     def index(self, kernel: str) -> int:
@@ -91,6 +105,16 @@ class Reading:
         if rule.get("rule") != "gd" or rule.get("momentum") or not isinstance(rule.get("lr"), (int, float)):
             raise Inconclusive("the theory is about gradient descent at a constant rate without momentum, or gradient flow")
         return float(rule["lr"])
+
+    @property
+    def end(self) -> str:
+        """Where the record ends."""
+        return f"{self.run.clock} {self.at[-1]:g}"
+
+    @property
+    def on(self) -> str:
+        """What would settle what has not settled: more steps, unless the run could not go on."""
+        return "run on" if self.run.success else self.run.message
 
     def every_step(self, *names: str) -> None:
         """Raise Inconclusive unless these quantities were recorded at every step from the start."""

@@ -2,70 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...naming import unknown_name
-from ...settings import build_setting, check_number, check_whole, replaced
+from ...settings import Tasked, check_choice, check_flags, check_number, check_whole
 from .kernels import kernels_of
+from .queries.constructions import CONSTRUCTIONS
 
 __all__ = ["CLASSIFICATIONS", "EXAMPLES", "Classification", "Example", "Regression", "Setting", "streams"]
 
-EXAMPLES = ("E1", "E2", "E3", "E4", "E5", "E6")
+EXAMPLES = tuple(CONSTRUCTIONS)
 """Constructed examples with one query."""
 CLASSIFICATIONS = ("text", "path")
 """Synthetic classification tasks."""
 LETTERS = "QKVO"
 
 
-class Setting:
+class Setting(Tasked):
     """What all settings of this system share; `Regression`, `Example` and `Classification` are the settings."""
 
-    TASKS: ClassVar[tuple[str, ...]] = ()
-    task: str
     kernel: str
 
-    def replace(self, **changes: Any) -> Any:
-        """Return a copy with some fields changed.
-
-        Raises
-        ------
-        ValueError
-            For an unknown field, naming the nearest valid one, or a value out of range.
-        """
-        return replaced(self, changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `from_dict` turns back into the setting."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> Any:
-        """Build the setting that a mapping describes; its "task" says which of them it is, "regression" where it has none."""
-        task = values.get("task", "regression")
-        kinds = {name: kind for kind in (Regression, Example, Classification) for name in kind.TASKS}
-        if not isinstance(task, str) or task not in kinds:
-            raise ValueError(unknown_name("task", str(task), kinds))
-        return build_setting(kinds[task], values)
-
     def _check_shared(self) -> None:
-        if self.task not in self.TASKS:
-            raise ValueError(f"{unknown_name('task', str(self.task), self.TASKS)}; other tasks have other fields: start from their presets")
+        self._check_task()
         if not isinstance(self.kernel, str):
             raise ValueError(f"kernel={self.kernel!r} must be a text such as 'softmax+gaussian'")
         kernels_of(self.kernel)
-
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, name) not in choices:
-            raise ValueError(unknown_name(name, str(getattr(self, name)), choices))
-
-    def _check_flags(self, *names: str) -> None:
-        for name in names:
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise ValueError(f"{name}={getattr(self, name)!r} must be true or false")
 
 
 @dataclass(frozen=True)
@@ -130,9 +94,9 @@ class Regression(Setting):
             check_whole(self, name, 1)
         for name, positive in (("qk_scale", False), ("v_scale", False), ("o_scale", True)):
             check_number(self, name, positive=positive)
-        self._check_choice("tokens", ("normal", "orthonormal"))
-        self._check_choice("targets", ("normal", "teacher"))
-        self._check_flags("pooled", "tied", "paired")
+        check_choice(self, "tokens", ("normal", "orthonormal"))
+        check_choice(self, "targets", ("normal", "teacher"))
+        check_flags(self, "pooled", "tied", "paired")
         letters = self.trained if isinstance(self.trained, str) else ""
         if not letters or not set(letters) <= set(LETTERS) or len(set(letters)) < len(letters):
             raise ValueError(f"trained={self.trained!r} must be letters of {LETTERS!r}, each once, such as 'V' or 'QKV'")
@@ -150,15 +114,15 @@ class Example(Setting):
     Parameters
     ----------
     task : {"E1", "E2", "E3", "E4", "E5", "E6"}
-        See `dynsim.systems.attention_kernels.queries.examples`.
+        See `dynsim.systems.attention_kernels.queries.constructions`.
     kernel : str
         As in `Regression`.
     starts : int
         Initial queries, >= 1: evenly spaced in [low, high] where queries are numbers, else drawn uniformly in the box of these sides.
     low, high : float
-        low < high, or equal if there is one start.
+        low < high, or equal if there is one start; default the example's own.
     y : float
-        Target.
+        Target; default the example's own.
 
     Raises
     ------
@@ -171,15 +135,23 @@ class Example(Setting):
     task: str = "E5"
     kernel: str = "softmax+gaussian"
     starts: int = 2000
-    low: float = -6.0
-    high: float = 6.0
-    y: float = 0.6
+    low: float = None  # type: ignore[assignment]  # the constructor fills in the example's own
+    high: float = None  # type: ignore[assignment]
+    y: float = None  # type: ignore[assignment]
+
+    def replace(self, **changes: Any) -> Any:
+        """Return a copy with some fields changed; with another task come its own target and starts, unless they are given."""
+        if changes.get("task", self.task) != self.task:
+            changes = {"low": None, "high": None, "y": None, **changes}
+        return super().replace(**changes)
 
     def __post_init__(self) -> None:
         self._check_shared()
         check_whole(self, "starts", 1)
         for name in ("low", "high", "y"):
             value = getattr(self, name)
+            if value is None:
+                value = getattr(CONSTRUCTIONS[self.task], name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not np.isfinite(value):
                 raise ValueError(f"{name}={value!r} must be a finite number")
             object.__setattr__(self, name, float(value))
@@ -264,8 +236,8 @@ class Classification(Setting):
             raise ValueError(f"distractors={self.distractors} must be at most a quarter of the {self.grid**2} cells: more join the ends")
         if self.flipped > 0.5:
             raise ValueError(f"flipped={self.flipped!r} must lie in [0, 0.5]")
-        self._check_flags("residual")
-        self._check_choice("trained", ("all", "attention"))
+        check_flags(self, "residual")
+        check_choice(self, "trained", ("all", "attention"))
         for name in ("batch", "pretrain_batch") if self.pretrained else ("batch",):
             if getattr(self, name) > self.samples:
                 raise ValueError(f"{name}={getattr(self, name)} must be at most samples={self.samples}")

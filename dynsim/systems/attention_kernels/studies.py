@@ -20,6 +20,10 @@ RANDOM = ({"H": 16, "n": 2, "d_o": 4}, {"H": 1, "n": 2, "d_o": 4}, {"H": 16, "n"
 
 _AT_SIZES = [{**size, "D": 4 * size["n"], "kernel": kernel} for size in RANDOM for kernel in BOTH]
 _AT_SCALES = [{"v_scale": scale, "lr": 5.12 / scale**2, "kernel": kernel} for scale in (4.0, 16.0, 64.0) for kernel in BOTH]
+_RATES = [
+    {"kernel": kernel, "lr": lr, "steps": steps} for steps in (300, 900)
+    for kernel, rates in (("softmax", (0.1, 0.2, 0.3, 0.5, 0.7)), ("gaussian", (0.03, 0.05, 0.1, 0.2, 0.3))) for lr in rates
+]
 _TEXT, _PATH = experiment("text"), experiment("path")
 _CLASSES = ("classes",)
 
@@ -52,7 +56,7 @@ STUDIES = {
     ),
     "text": Study(
         "Synthetic sentences: accuracy of both kernels over rates",
-        {"text": Plan(_TEXT, {"kernel": BOTH, "lr": [0.05, 0.1, 0.2, 0.3, 0.5], "steps": [300, 900]}, 5, _CLASSES,
+        {"text": Plan(_TEXT, _RATES, 5, _CLASSES,
                       "five rates, two budgets; the best rate of each kernel is chosen by its training loss")},
     ),
     "path": Study(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Assumption, Claim, Inconclusive, Measured, Source
-from ...scaling import mean_interval
+from ...scaling import mean_chance, mean_interval
 from ...sweep import Table, changed
 from .data import CONSTRUCTIONS
 from .measures import LEVELS, TRAINED, column
@@ -202,16 +202,6 @@ def _known(values: NDArray, rule: str, where: str) -> NDArray:
     return values
 
 
-def _chance(differences: NDArray) -> float:
-    """Return the one-sided p-value of the paired t test against mean difference <= 0, for S >= 2 differences."""
-    from scipy import stats  # here: importing it takes some 0.6 s, which every start of the command line would pay
-
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    if error == 0.0:
-        return 0.0 if differences[0] > 0 else 1.0
-    return float(stats.t.sf(differences.mean() / error, len(differences) - 1))
-
-
 def _interval(differences: NDArray) -> str:
     low, high = mean_interval(differences)
     return f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -223,9 +213,9 @@ LOSS = column("test_loss", TRAINED)
 def _above_gd(entry: str, rule: str, evidence: Any) -> Measured:
     difference = _at(evidence[entry], rule, LOSS, NOISY) - _at(evidence[entry], "gd", LOSS, NOISY)
     where = f"SNR {NOISY:g}, {len(difference)} seeds, mean difference {_interval(difference)}"
-    if _chance(difference) > LEVEL and _chance(-difference) > LEVEL:
+    if mean_chance(difference) > LEVEL and mean_chance(-difference) > LEVEL:
         raise Inconclusive(f"{where}: the 95 % interval contains 0")
-    return Measured(float(difference.mean()), 0.0, _chance(difference), LEVEL, f"{where}; deviation and tolerance are p-values")
+    return Measured(float(difference.mean()), 0.0, mean_chance(difference), LEVEL, f"{where}; deviation and tolerance are p-values")
 
 
 @dataclass(frozen=True)

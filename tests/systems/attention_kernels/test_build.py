@@ -76,7 +76,8 @@ def test_arrays_of_a_seed_are_the_system_of_the_seed(pooled):
     drawn = ak.dense(setting, 3)
     run = simulate(system, GradientDescent(0.1), steps=10)
     assert_same_bits(run, simulate(drawn, GradientDescent(0.1), steps=10))
-    assert system.provenance == {"system": "attention_kernels", "engine": "dense", "setting": None, "seed": None}
+    about = {"system": "attention_kernels", "engine": "dense", "setting": None, "seed": None}
+    assert system.provenance == {**about, "kernels": setting.kernel.split("+"), "trained": setting.trained}
     assert set(system.constants) == set(drawn.constants)
     assert all(np.array_equal(system.constants[name], value) for name, value in drawn.constants.items())
 

@@ -131,3 +131,82 @@ def test_training_and_test_sentences_are_streams_of_their_own():
     assert same_bits(draw_tokens(TEXT.replace(test=20), 4)[0].tokens, train.tokens)
     assert same_bits(draw_tokens(TEXT.replace(samples=100), 4)[1].tokens, test.tokens)
     assert not np.array_equal(train.tokens[:300], test.tokens) and not same_bits(draw_tokens(TEXT, 5)[0].tokens, train.tokens)
+
+
+# -- paths -----------------------------------------------------------------------------------------------------------------
+
+PATH = ak.Classification(task="path", samples=400, test=100)
+
+
+def flooded(grid, start):
+    """Return the cells that are reached from one by steps to a neighbour that is on, by a queue."""
+    seen, queue = {start}, [start]
+    while queue:
+        r, c = queue.pop()
+        for cell in ((r + 1, c), (r - 1, c), (r, c + 1), (r, c - 1)):
+            if min(cell) >= 0 and max(cell) < len(grid) and grid[cell] > 0 and cell not in seen:
+                seen.add(cell)
+                queue.append(cell)
+    return seen
+
+
+def fewest_missing(grid, first, last):
+    """Return how many cells are off on the monotone path between two cells on which the fewest are."""
+    r, c = (np.linspace(a, b, abs(a - b) + 1).astype(int) for a, b in zip(first, last, strict=True))
+    off = grid[np.ix_(r, c)] == 0
+    least = np.full((len(r) + 1, len(c) + 1), 10**6)
+    least[0, 1] = 0
+    for i, j in np.ndindex(off.shape):
+        least[i + 1, j + 1] = min(least[i, j + 1], least[i + 1, j]) + off[i, j]
+    return least[-1, -1]
+
+
+def described(setting, seed=0):
+    """Return class, distance of the endpoints, cells that are on, whether a flood joins the endpoints, and cells missing on a path."""
+    found = []
+    for sentences in draw_tokens(setting, seed):
+        for tokens, y in zip(sentences.tokens, sentences.y, strict=True):
+            grid = tokens.reshape(setting.grid, setting.grid)
+            first, last = (tuple(int(x) for x in at) for at in np.argwhere(grid == 2))
+            joined = last in flooded(grid, first)
+            found.append((y, sum(abs(a - b) for a, b in zip(first, last, strict=True)), (grid > 0).sum(), joined,
+                          fewest_missing(grid, first, last)))
+    return (np.array(column) for column in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize(("grid", "distractors"), [(6, 4), (4, 4), (4, 0), (6, 0), (6, 9), (5, 6)])
+def test_paths_are_made_as_they_say(grid, distractors):
+    """The sizes include the smallest grid, no distractors, and as many as a grid may have."""
+    setting = PATH.replace(grid=grid, distractors=distractors, samples=400, test=100)
+    train, test = draw_tokens(setting, 0)
+    assert train.tokens.shape == (400, grid**2) and test.tokens.shape == (100, grid**2)
+    for sentences in (train, test):
+        assert set(np.unique(sentences.tokens)) == {0, 1, 2} and ((sentences.tokens == 2).sum(1) == 2).all(), "two endpoints"
+        assert set(sentences.y) == {0, 1}
+    y, distance, on, joined, missing = described(setting)
+    assert np.array_equal(joined, y == 1), "a path joins the endpoints exactly in class 1"
+    assert np.array_equal(missing, np.where(y == 1, 0, 1)), "in class 0 one cell of a path is missing, in class 1 none"
+    assert distance.min() >= 4 and distance.max() == 2 * (grid - 1), "as far apart as two corners"
+    assert np.array_equal(on, distance + 1 + distractors), "in either class, whatever is missing"
+
+
+def test_no_more_distractors_than_a_quarter_of_the_cells():
+    with pytest.raises(ValueError, match=r"distractors=10 must be at most a quarter of the 36 cells"):
+        PATH.replace(distractors=10)
+
+
+def test_classes_of_paths_are_balanced_and_counting_cells_is_chance():
+    y, distance, on, _, _ = described(PATH.replace(samples=1500))
+    within(y.mean(), 0.5, 0.5, len(y))
+    for count in np.unique(on):  # the share of class 1 among grids with so many cells
+        within(y[on == count].mean(), 0.5, 0.5, (on == count).sum())
+    for length in np.unique(distance):
+        within(y[distance == length].mean(), 0.5, 0.5, (distance == length).sum())
+
+
+def test_training_and_test_paths_are_streams_of_their_own():
+    train, test = draw_tokens(PATH, 4)
+    again, _ = draw_tokens(PATH.replace(test=20, D=8, kernel="gaussian", layers=2), 4)
+    assert same_bits(again.tokens, train.tokens) and same_bits(again.y, train.y)
+    assert same_bits(draw_tokens(PATH.replace(samples=70), 4)[1].tokens, test.tokens)
+    assert not np.array_equal(train.tokens[:100], test.tokens) and not same_bits(draw_tokens(PATH, 5)[0].tokens, train.tokens)

@@ -21,7 +21,8 @@ from dynsim.systems.attention_kernels.figures import FIGURES, MAIN_FIGURES
 from dynsim.systems.attention_kernels.figures.classifier import levels
 from dynsim.systems.attention_kernels.figures.drawing import KERNEL_COLOURS
 from dynsim.systems.attention_kernels.figures.examples import AWAY, FATES, MOVING, STUCK, ZERO, fates
-from dynsim.systems.attention_kernels.queries.examples import CONSTRUCTIONS, landscape, sphere
+from dynsim.systems.attention_kernels.queries.constructions import CONSTRUCTIONS
+from dynsim.systems.attention_kernels.queries.examples import landscape, sphere
 from dynsim.systems.attention_kernels.reading import reading
 from dynsim.systems.attention_kernels.regression.bounds import path_bound
 from dynsim.systems.attention_kernels.regression.gram import loss_floor, predicted_loss

@@ -35,10 +35,10 @@ def test_all_quantities_have_the_axes_they_say(name):
 
 
 def test_which_form_has_what():
-    assert set(SYSTEMS["regression"]().observables) == {"train_loss", "grad_norm", "value_grad_norm", "Lambda"}
+    assert set(SYSTEMS["regression"]().observables) == {"train_loss", "grad_norm", "value_grad_norm", "query_norm", "Lambda"}
     queries_only = ak.dense(REGRESSION.replace(trained="QK"), 1).observables
-    assert "value_grad_norm" not in queries_only and "Lambda" in queries_only
-    assert set(SYSTEMS["example"]().observables) == {"train_loss", "grad_norm"}
+    assert "value_grad_norm" not in queries_only and {"Lambda", "query_norm"} <= set(queries_only)
+    assert set(SYSTEMS["example"]().observables) == {"train_loss", "grad_norm", "query_norm"}
     assert set(SYSTEMS["queries"]().observables) == {"train_loss", "grad_norm", "query", "query_norm", "curvature"}
 
 

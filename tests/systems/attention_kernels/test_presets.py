@@ -22,7 +22,7 @@ def test_a_preset_is_labelled_and_survives_a_round_trip(name, tmp_path):
     path = tmp_path / "experiment.toml"
     path.write_text(e.to_toml(), encoding="utf-8")
     assert Experiment.from_toml(path) == e
-    assert set(e.record) <= set(ak.OBSERVABLES) and {"gd", "signgd", "adam"} <= set(e.rates)
+    assert set(e.record) <= set(ak.OBSERVABLES) and {"signgd", "adam"} <= set(e.rates)
 
 
 def test_every_example_has_one_and_unknown_names_are_refused():

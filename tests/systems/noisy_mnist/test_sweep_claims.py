@@ -5,10 +5,10 @@ import pytest
 
 from dynsim import check
 from dynsim.claims import Inconclusive
-from dynsim.scaling import mean_interval
+from dynsim.scaling import mean_chance, mean_interval
 from dynsim.sweep import Table
 from dynsim.systems import noisy_mnist
-from dynsim.systems.noisy_mnist.claims import _chance, curves, rises
+from dynsim.systems.noisy_mnist.claims import curves, rises
 from dynsim.systems.noisy_mnist.data import CONSTRUCTIONS
 from dynsim.systems.noisy_mnist.measures import LEVELS, column
 
@@ -95,10 +95,10 @@ def test_the_p_value_decides_as_the_interval_does():
     decided = []
     for size in rng.integers(2, 12, 300):
         difference = rng.normal(rng.uniform(0.0, 2.0), 1.0, size)
-        decided.append(_chance(difference) < 0.025)
+        decided.append(mean_chance(difference) < 0.025)
         assert decided[-1] == (mean_interval(difference)[0] > 0.0)
     assert 0 < sum(decided) < 300
-    assert _chance(np.full(3, 0.5)) == 0.0 and _chance(np.zeros(3)) == _chance(np.full(3, -0.5)) == 1.0
+    assert mean_chance(np.full(3, 0.5)) == 0.0 and mean_chance(np.zeros(3)) == mean_chance(np.full(3, -0.5)) == 1.0
 
 
 def test_poor_tables_decide_nothing(evidence):

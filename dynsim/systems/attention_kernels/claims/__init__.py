@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import examples, joint, queries, sweeps, value
+from . import basins, examples, joint, queries, sweeps, value
 
 __all__ = ["CLAIMS", "SWEEP_CLAIMS"]
 
-CLAIMS = {claim.id: claim for part in (value, joint, queries, examples) for claim in part.CLAIMS}
+CLAIMS = {claim.id: claim for part in (value, joint, queries, examples, basins) for claim in part.CLAIMS}
 """Claims about a run by name."""
 
 SWEEP_CLAIMS = {claim.id: claim for claim in sweeps.CLAIMS}

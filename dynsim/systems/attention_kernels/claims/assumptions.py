@@ -1,4 +1,8 @@
-"""Assumptions that several claims share, and the ways their negative controls break a run."""
+"""Assumptions that several claims share, and the ways their negative controls break a run.
+
+The first assumption of a claim says what kind of run it is about: the task, what is trained, whether heads are pairs. On a run of another
+kind its measure raises `AnotherKind`, so that no number of it is told; where a size, a rate or a start is unmet the number stays.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....claims import Assumption, Inconclusive
-from ..queries.examples import CONSTRUCTIONS
+from ....claims import AnotherKind, Assumption, Inconclusive
+from ..queries.constructions import CONSTRUCTIONS
 from ..reading import Reading, reading
-from ..settings import Example, Regression
 
 __all__ = [
-    "Control", "DESCENT", "NORMAL_TARGETS", "ONE_OUTPUT", "OWN_TARGET", "about_examples", "about_regression", "also", "altered",
-    "broken", "is_descent", "trains",
+    "Control", "DESCENT", "NORMAL_TARGETS", "ONE_OUTPUT", "OWN_TARGET", "about_examples", "about_regression", "altered", "assuming",
+    "broken", "given", "is_descent", "reading_about", "trains",
 ]
 
 Control = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -31,46 +34,57 @@ def is_descent(r: Reading) -> bool:
     return True
 
 
-def about_regression(text: str, met: Callable[[Reading], Any] = lambda r: True) -> Assumption:
-    """Return an assumption that only runs of random data can meet; `met` is not asked of others."""
-    return Assumption(text, lambda e: isinstance(reading(e).setting, Regression) and bool(met(reading(e))))
+def assuming(text: str, met: Callable[[Reading], Any]) -> Assumption:
+    """Return an assumption on a run's reading."""
+    return Assumption(text, lambda e: bool(met(reading(e))))
 
 
-def also(text: str, met: Callable[[Reading], Any]) -> Assumption:
-    """Return a further condition on runs of random data; of other runs, which miss the first condition already, it is not asked."""
-    return Assumption(text, lambda e: not isinstance(reading(e).setting, Regression) or bool(met(reading(e))))
+def about_regression(text: str, met: Callable[[Reading], Any]) -> Assumption:
+    """Return the kind of runs of regression, on random data or arrays, for which `met` is true; it is not asked of others."""
+    return assuming(text, lambda r: r.trained and met(r))
 
 
-def about_examples(tasks: tuple[str, ...], text: str = "", met: Callable[[Reading], Any] = lambda r: True) -> Assumption:
-    """Return an assumption that only runs of these examples can meet; `met` is not asked of others."""
+def about_examples(*tasks: str) -> Assumption:
+    """Return the kind of runs of these examples."""
+    return assuming(f"task {' or '.join(tasks)}", lambda r: r.task in tasks)
 
-    def is_met(evidence: Any) -> bool:
-        r = reading(evidence)
-        return isinstance(r.setting, Example) and r.setting.task in tasks and bool(met(r))
 
-    return Assumption(text or f"task {' or '.join(tasks)}", is_met)
+def given(kind: Assumption, *further: Assumption) -> tuple[Assumption, ...]:
+    """Return a kind of runs and further conditions on these, which are not asked of runs of other kinds."""
+
+    def of_kind(condition: Assumption) -> Assumption:
+        return Assumption(condition.text, lambda e: not kind.met(e) or condition.met(e))
+
+    return (kind, *(of_kind(condition) for condition in further))
+
+
+def reading_about(kind: Assumption, evidence: Any) -> Reading:
+    """Return the reading of a run of a kind; of another, raise AnotherKind."""
+    r = reading(evidence)
+    if not kind.met(evidence):
+        trained = f", {r.trained} trained" if r.trained else ""
+        raise AnotherKind(f"it is about other runs, {kind.text}; this one is of task {r.task!r}{trained}")
+    return r
 
 
 def trains(*kernels: str) -> Assumption:
     """Return the assumption that a run is of one of these kernels."""
-    return Assumption(f"the run is of {' or '.join(kernels)}", lambda e: bool(set(kernels) & set(reading(e).kernels)))
+    return assuming(f"the run is of {' or '.join(kernels)}", lambda r: set(kernels) & set(r.kernels))
 
 
-def _own(r: Reading) -> bool:
-    made = CONSTRUCTIONS[r.setting.task]
+def _own_target(r: Reading) -> bool:
+    made = CONSTRUCTIONS[r.task]
     return r.setting.y == made.y and made.low <= r.setting.low and r.setting.high <= made.high
 
 
-DESCENT = Assumption("gradient descent at a constant rate without momentum, or gradient flow", lambda e: is_descent(reading(e)))
-ONE_OUTPUT = also(
+DESCENT = assuming("gradient descent at a constant rate without momentum, or gradient flow", is_descent)
+ONE_OUTPUT = assuming(
     "one output, no pairs of heads, 2 <= n <= H d + 1, 0.1 <= qk_scale <= 3: similarities are neither equal nor one-hot",
     lambda r: r.setting.d_o == 1 and not r.setting.paired and 2 <= r.setting.n <= r.setting.H * r.setting.d + 1
     and 0.1 <= r.setting.qk_scale <= 3.0,
 )
-NORMAL_TARGETS = also("normal targets: those of a teacher can be fitted", lambda r: r.setting.targets == "normal")
-OWN_TARGET = Assumption(
-    "target and range of starts are those of the construction", lambda e: not isinstance(reading(e).setting, Example) or _own(reading(e))
-)
+NORMAL_TARGETS = assuming("normal targets: those of a teacher can be fitted", lambda r: r.setting.targets == "normal")
+OWN_TARGET = assuming("target and range of starts are those of the construction", _own_target)
 
 
 def broken(**changes: Callable[[Reading], NDArray]) -> Control:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ....deciding import at_least, at_most
-from ..reading import Reading, reading
+from ..reading import Reading
 from ..regression.bounds import path_bound
-from .assumptions import DESCENT, about_regression, also, broken, is_descent
+from .assumptions import DESCENT, about_regression, assuming, broken, given, is_descent, reading_about
 from .measuring import largest
 
 __all__ = ["CLAIMS"]
@@ -29,7 +29,7 @@ def _N(r: Reading) -> float:
 
 
 def _bound(evidence: Any) -> Measured:
-    r = reading(evidence)
+    r = reading_about(VALUES, evidence)
     steps, f, Lambda, of_all, of_values = r.together("train_loss", "Lambda", "grad_norm", "value_grad_norm")
     told = (f > VANISHED * f[0]) & (Lambda > 0)
     if not told.any():
@@ -44,7 +44,7 @@ def _bound(evidence: Any) -> Measured:
 
 
 def _loss(evidence: Any) -> Measured:
-    r = reading(evidence)
+    r = reading_about(JOINT, evidence)
     r.every_step("train_loss", "Lambda")
     steps, f, Lambda = r.together("train_loss", "Lambda")
     return _under(r, steps, f, np.cumprod(1.0 - _lr(r) * Lambda[:-1] / _N(r), axis=0))
@@ -64,7 +64,7 @@ def _lr(r: Reading) -> float:
 
 
 def _path(evidence: Any) -> Measured:
-    r = reading(evidence)
+    r = reading_about(JOINT, evidence)
     r.every_step("grad_norm")
     r.together("grad_norm", "train_loss", "Lambda")
     f_0, Lambda_0 = r["train_loss"][0], _first_Lambda(r)
@@ -82,7 +82,7 @@ def _first_Lambda(r: Reading) -> NDArray:
 
 
 def _stays(evidence: Any) -> Measured:
-    r = reading(evidence)
+    r = reading_about(JOINT, evidence)
     steps, Lambda = r.together("Lambda")
     share = Lambda / _first_Lambda(r)
     at, where = largest(-share, r, steps)
@@ -90,7 +90,7 @@ def _stays(evidence: Any) -> Measured:
 
 
 def _sufficient_loss(evidence: Any) -> Measured:
-    r = reading(evidence)
+    r = reading_about(JOINT, evidence)
     steps, f, _ = r.together("train_loss", "Lambda")
     t, Lambda_0 = steps[1:, None, None], _first_Lambda(r)
     if r.lr is None:
@@ -98,24 +98,19 @@ def _sufficient_loss(evidence: Any) -> Measured:
     return _under(r, steps, f, (1.0 - r.lr * Lambda_0 / (4.0 * _N(r))) ** t)
 
 
-def _with_values(r: Reading) -> bool:
-    return "V" in r.setting.trained and ("Q" in r.setting.trained or "K" in r.setting.trained) and "O" not in r.setting.trained
-
-
 def _sufficient(r: Reading) -> bool:
     c = r.run.constants
     return r.kernels == ("gaussian",) and "sufficient_left" in c and bool((c["sufficient_left"] <= c["sufficient_right"]).all())
 
 
-VALUES = about_regression("W_V is trained", lambda r: "V" in r.setting.trained)
-JOINT = about_regression("W_V is trained with W_Q or W_K, W_O is not", _with_values)
-SMALL_STEPS = also("lr at most 1 / (2 lambda_max(G)) at the start", lambda r: (
-    not _with_values(r) or not is_descent(r) or 2.0 * (r.lr or 0.0) * r.constant("gram_eigenvalues").max() <= 1.0
-))
-LAZY = also("o_scale >= 10 and H D above the number of targets of an output: values hardly have to move", lambda r: (
+VALUES = about_regression("W_V is trained", lambda r: "V" in r.trained)
+JOINT = about_regression("W_V is trained with W_Q or W_K, W_O is not", lambda r: r.trained in ("QV", "KV", "QKV"))
+SMALL_STEPS = assuming("lr at most 1 / (2 lambda_max(G)) at the start",
+                       lambda r: not is_descent(r) or 2.0 * (r.lr or 0.0) * r.constant("gram_eigenvalues").max() <= 1.0)
+LAZY = assuming("o_scale >= 10 and H D above the number of targets of an output: values hardly have to move", lambda r: (
     r.setting.o_scale >= 10.0 and r.setting.N * (1 if r.setting.pooled else r.setting.n) < r.setting.H * r.setting.D
 ))
-SUFFICIENT = also("the run is of the Gaussian kernel alone and the sufficient condition holds at its start", _sufficient)
+SUFFICIENT = assuming("the run is of the Gaussian kernel alone and the sufficient condition holds at its start", _sufficient)
 
 _FALLING = {"run": ("train_loss", "Lambda")}
 
@@ -141,36 +136,36 @@ CLAIMS = (
         "pl_bound", "at every recorded step the squared gradient is at least its part with respect to W_V, and that at least "
         "2 Lambda f / N (1e-9 relative; while the loss is above 1e-20 of its start)", _bound, PAGE,
         r"\|\nabla f\|^2 \geq \|\nabla_{W^V} f\|^2 \geq \frac{2\Lambda_t}{N} f_t",
-        {"run": ("train_loss", "Lambda", "grad_norm", "value_grad_norm")}, (VALUES,),
+        {"run": ("train_loss", "Lambda", "grad_norm", "value_grad_norm")}, given(VALUES),
         broken(value_grad_norm=lambda r: 1e-3 * r["value_grad_norm"]),
     ),
     Claim(
         "loss_bound", "the loss is at most its start times the product of 1 - lr Lambda / N over the steps made (down to 1e-20 of it)",
         _loss, MEASURED,
-        r"f_t \leq f_0 \prod_{s<t} (1 - \eta\Lambda_s/N)", _FALLING, (JOINT, DESCENT, SMALL_STEPS), broken(train_loss=_stalled),
+        r"f_t \leq f_0 \prod_{s<t} (1 - \eta\Lambda_s/N)", _FALLING, given(JOINT, DESCENT, SMALL_STEPS), broken(train_loss=_stalled),
     ),
     Claim(
         "path_length", "the path of all weights is at most sqrt(8 N f_0 / Lambda_0) long", _path, MEASURED,
         r"\sum_t \eta\|\nabla f_t\| \leq \sqrt{8Nf_0/\Lambda_0}", {"run": ("train_loss", "Lambda", "grad_norm")},
-        (JOINT, DESCENT, SMALL_STEPS, LAZY), broken(grad_norm=_longer),
+        given(JOINT, DESCENT, SMALL_STEPS, LAZY), broken(grad_norm=_longer),
     ),
     Claim(
         "lambda_stays", "Lambda never falls below a quarter of its start", _stays, MEASURED, r"\Lambda_t \geq \Lambda_0/4",
-        {"run": ("Lambda",)}, (JOINT, DESCENT, SMALL_STEPS, LAZY), broken(Lambda=_sinking),
+        {"run": ("Lambda",)}, given(JOINT, DESCENT, SMALL_STEPS, LAZY), broken(Lambda=_sinking),
     ),
     Claim(
         "sufficient_lambda", "where the sufficient condition holds, Lambda never falls below a quarter of its start", _stays, SUFFICES,
-        r"\Lambda_t \geq \Lambda_0/4", {"run": ("Lambda",)}, (JOINT, DESCENT, SMALL_STEPS, SUFFICIENT), broken(Lambda=_sinking),
+        r"\Lambda_t \geq \Lambda_0/4", {"run": ("Lambda",)}, given(JOINT, DESCENT, SMALL_STEPS, SUFFICIENT), broken(Lambda=_sinking),
     ),
     Claim(
         "sufficient_loss", "where the sufficient condition holds, the loss is at most f_0 (1 - lr Lambda_0 / 4N)^t, of a flow "
         "f_0 exp(-Lambda_0 t / 2N) (down to 1e-20 of f_0)", _sufficient_loss, SUFFICES,
-        r"f_t \leq f_0\,(1 - \eta\Lambda_0/4N)^t", _FALLING, (JOINT, DESCENT, SMALL_STEPS, SUFFICIENT),
+        r"f_t \leq f_0\,(1 - \eta\Lambda_0/4N)^t", _FALLING, given(JOINT, DESCENT, SMALL_STEPS, SUFFICIENT),
         broken(train_loss=_stalled),
     ),
     Claim(
         "sufficient_path", "where the sufficient condition holds, the path of all weights is at most sqrt(8 N f_0 / Lambda_0) long", _path,
         SUFFICES, r"\sum_t \eta\|\nabla f_t\| \leq \sqrt{8Nf_0/\Lambda_0}", {"run": ("train_loss", "Lambda", "grad_norm")},
-        (JOINT, DESCENT, SMALL_STEPS, SUFFICIENT), broken(grad_norm=_longer),
+        given(JOINT, DESCENT, SMALL_STEPS, SUFFICIENT), broken(grad_norm=_longer),
     ),
 )

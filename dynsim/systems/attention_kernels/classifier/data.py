@@ -53,9 +53,9 @@ def draw_tokens(setting: Classification, seed: int) -> tuple[Sentences, Sentence
 
 
 def _text(setting: Classification, count: int, rng: np.random.Generator) -> Sentences:
-    """Sentences of neutral words with three polar ones; a negator before a polar word turns it; the class is what most of them say.
+    """Sentences of neutral words with three polar ones; a negator before a polar word turns it.
 
-    A polar word has the polarity of the class but for turned ones, and with probability `flipped` the other.
+    What a polar word says, turned or not, is the class, but with probability `flipped` the other one.
     """
     tokens = rng.integers(NEGATOR + 1, VOCABULARY, (count, LENGTH))
     y = rng.integers(0, 2, count)

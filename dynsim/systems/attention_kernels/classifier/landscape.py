@@ -21,7 +21,7 @@ def coordinates() -> NDArray:
     return np.linspace(-RANGE, RANGE, POINTS)
 
 
-def surface(system: Any, cache: SimpleNamespace, seed: np.random.SeedSequence, progress: Any = None) -> NDArray:
+def surface(system: Any, cache: SimpleNamespace, seed: np.random.SeedSequence) -> NDArray:
     """Return the training loss around a state of a `Classifier` along two random directions in W_Q and W_K.
 
     A direction is normal random numbers, scaled block by block to the norm of the block (after Li et al., Visualizing the loss landscape

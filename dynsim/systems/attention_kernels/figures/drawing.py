@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .... import plotting
 from ....check import check
-from ....claims import Inconclusive, Verdict
+from ....claims import AnotherKind, Inconclusive, Verdict
 from ....plotting import COLOURS
 from ....trajectory import Trajectory
 from ..claims import CLAIMS
@@ -59,7 +59,7 @@ def reading(run: Trajectory, *, about: str, where: Callable[[Any], bool]) -> Rea
         raise Inconclusive(f"the run is of system {run.provenance.get('system')!r}, not attention_kernels")
     r = read(run)
     if not where(r.setting):
-        raise Inconclusive(f"it is about {about}; the run is of task {r.setting.task!r}{_trained(r.setting)}")
+        raise AnotherKind(f"it is about {about}; the run is of task {r.setting.task!r}{_trained(r.setting)}")
     if not len(r.at):
         raise Inconclusive("nothing was recorded")
     return r

@@ -12,8 +12,9 @@ from .... import plotting
 from ....claims import Inconclusive, Verdict
 from ....plotting import COLOURS, line, theory
 from ....trajectory import Trajectory
-from ..claims.examples import outcomes
-from ..queries.examples import CONSTRUCTIONS, initial_queries, landscape, outputs_at, sphere
+from ..queries.constructions import CONSTRUCTIONS
+from ..queries.examples import initial_queries, landscape, outputs_at, sphere
+from ..queries.outcomes import LINES, outcomes
 from ..reading import Reading
 from ..settings import EXAMPLES
 from .drawing import (
@@ -34,8 +35,6 @@ from .drawing import (
     without,
 )
 
-LINES = tuple(task for task in EXAMPLES if CONSTRUCTIONS[task].d == 1)
-"""Examples in one dimension, whose loss can be drawn over the query."""
 ZERO, STUCK, AWAY, MOVING = "reached loss 0", "stuck in a minimum", "runs away", "not settled"
 FATES = {ZERO: COLOURS["indigo"], STUCK: COLOURS["orange"], AWAY: COLOURS["purple"], MOVING: COLOURS["bound"]}
 """Outcomes of a start and their colours, none of which is a kernel's."""

@@ -29,7 +29,7 @@ from .regression import (
     plot_value_loss,
 )
 
-__all__ = ["FIGURES", "MAIN_FIGURES", "STUDY_FIGURES", "basin", "bounds", "curve", "examples", "landscape", "learning", "pairs"]
+__all__ = ["FIGURES", "MAIN_FIGURES", "basin", "bounds", "curve", "examples", "landscape", "learning", "pairs"]
 
 Panel = Callable[..., Axes]
 
@@ -181,6 +181,3 @@ FIGURES: Mapping[str, Callable[..., Figure]] = {
 
 MAIN_FIGURES = tuple(FIGURES)
 """Figures that tell the story of a run: each run has those that are about its kind."""
-
-STUDY_FIGURES: Mapping[str, Mapping[str, Callable[..., Figure]]] = {}
-"""Figures of studies by study and name."""

@@ -74,7 +74,7 @@ def spectrum(model: Any, cache: SimpleNamespace, kernel: int) -> Spectrum:
     if r.shape[-1] > LARGEST:
         raise ValueError(f"N n d_o = {r.shape[-1]} residuals: the spectrum of G is taken of at most {LARGEST}")
     A = features(cache.tapes[kernel], model.samples.U)
-    vectors, singular, _ = np.linalg.svd(A)
+    vectors, singular, _ = np.linalg.svd(A, full_matrices=A.shape[-1] < A.shape[-2])  # all left vectors, and no more
     values = np.zeros(r.shape)
     values[..., : singular.shape[-1]] = singular**2 / N
     rank = (singular > max(A.shape[-2:]) * np.finfo(float).eps * singular[..., :1]).sum(axis=-1)
