@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .naming import unknown_name
-from .optimizers import OPTIMIZERS, SIGN_LIKE, as_optimizer, describe, from_description, from_text, has_rate
+from .optimizers import (
+    OPTIMIZERS,
+    SIGN_LIKE,
+    as_optimizer,
+    changed_rule,
+    describe,
+    from_description,
+    from_text,
+    has_rate,
+    rule_fields,
+)
 from .progress import Progress
 from .recording import log_times, recorded_steps
 from .registry import system_module
@@ -162,7 +172,7 @@ class Experiment:
     @property
     def variables(self) -> dict[str, str]:
         """What `vary` takes: each name, and whether it is of the "setting", the "optimizer" or the "experiment" itself."""
-        of_rule = [f.name for f in fields(self.optimizer)] if dataclasses.is_dataclass(self.optimizer) else ["lr"]
+        of_rule = rule_fields(self.optimizer)
         found = dict.fromkeys(("until" if self.flows else "steps", "target_loss", "optimizer"), "experiment")
         return found | dict.fromkeys(of_rule, "optimizer") | dict.fromkeys(self.setting.to_dict(), "setting")
 
@@ -193,7 +203,7 @@ class Experiment:
             rule = parts["experiment"].pop("optimizer")
             parts["experiment"]["optimizer"] = self.rule(rule) if isinstance(rule, str) else rule
         varied = varied.replace(**parts["experiment"])
-        return varied.replace(optimizer=dataclasses.replace(varied.optimizer, **parts["optimizer"])) if parts["optimizer"] else varied
+        return varied.replace(optimizer=changed_rule(varied.optimizer, parts["optimizer"])) if parts["optimizer"] else varied
 
     @property
     def recorded_at(self) -> NDArray:
@@ -339,6 +349,8 @@ def _toml(value: Any) -> str:
         return repr(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON string, but for DEL, is a TOML basic string
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     raise ValueError(f"{value!r} cannot be written as TOML")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._version import __version__
 from .flow import run_flow
-from .optimizers import GradientFlow, as_optimizer, describe
+from .optimizers import GradientFlow, as_optimizer, changed_rule, describe, has_schedule
 from .progress import Progress, as_progress
 from .recording import Record, Recorder, recorded_steps
 from .running import Interrupted, LossBelow, State, check_continues, ctrl_c_between_steps, given_start
@@ -214,10 +214,12 @@ def _part_of_rule(optimizer: Any, part: Any, lead: tuple[int, ...]) -> Any:
     if part is ... or np.ndim(lr) == 0 and not callable(lr):
         return optimizer
     if callable(lr):
-        return replace(optimizer, lr=lambda step: rate[part] if np.ndim(rate := lr(step)) else rate)
+        return optimizer if has_schedule(optimizer) else changed_rule(
+            optimizer, {"lr": lambda step: rate[part] if np.ndim(rate := lr(step)) else rate}
+        )
     if np.shape(lr) != lead:
         raise ValueError(f"lr has shape {np.shape(lr)}; an array of rates must have the replicates' shape {lead}")
-    return replace(optimizer, lr=np.asarray(lr)[part])
+    return changed_rule(optimizer, {"lr": np.asarray(lr)[part]})
 
 
 class _Run:

@@ -106,6 +106,7 @@ _SERVED_BY = {
     "sign": {"sign", "coordinatewise", "any"},
     "linear": {"linear", "coordinatewise", "any"},
     "coordinatewise": {"coordinatewise", "any"},
+    "global": {"any"},
     "flow": {"flow", "linear", "coordinatewise", "any"},
 }
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..experiment import Experiment
-from ..optimizers import OPTIMIZERS, describe, from_text, has_rate
+from ..optimizers import OPTIMIZERS, changed_rule, describe, from_text, has_rate
 from ..registry import SYSTEMS, system_module
 from .summary import horizon_text, literal_text, rule_text
 
@@ -124,7 +123,7 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
     elif getattr(args, "lr", None) is not None:
         if start.flows:
             raise ValueError(f"--lr {args.lr:g}: gradient flow has no learning rate; --optimizer gd --lr {args.lr:g} takes steps")
-        parts["optimizer"] = dataclasses.replace(start.optimizer, lr=args.lr)
+        parts["optimizer"] = changed_rule(start.optimizer, {"lr": args.lr})
     changed = changed.replace(**{**_horizon(args, start, parts), **parts})
     if getattr(args, "record", None) is not None:
         changed = changed.replace(record=_record([part.strip() for text in args.record for part in text.split(",") if part.strip()]))

@@ -78,8 +78,14 @@ def rule_text(optimizer: Mapping[str, Any]) -> str:
     """
     silent = {"rule": optimizer["rule"], "lr": None, "momentum": 0.0}
     fields = {key: value for key, value in optimizer.items() if key not in silent or value != silent[key]}
-    inside = ", ".join(f"{key}={value:g}" if isinstance(value, (int, float)) else f"{key}={value}" for key, value in fields.items())
+    inside = ", ".join(f"{key}={_value_text(value)}" for key, value in fields.items())
     return f"{optimizer['rule']}({inside})" if inside else str(optimizer["rule"])
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, Mapping):  # a schedule of rates
+        return f"{value['schedule']}({', '.join(f'{key}={_value_text(v)}' for key, v in value.items() if key != 'schedule')})"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def literal_text(value: Any) -> str:

@@ -21,6 +21,7 @@ from .._version import __version__
 from ..experiment import Experiment
 from ..measures import Measure, as_measures
 from ..naming import unknown_name
+from ..optimizers import has_schedule
 from ..plain import plain
 from ..progress import Meter, Progress, as_progress
 from ..registry import SYSTEMS, system_module
@@ -194,9 +195,10 @@ def _description(
 ) -> dict[str, Any]:
     """Return what the sweep is, JSON-ready: everything a row depends on, and nothing else."""
     rate = getattr(experiment.optimizer, "lr", 1.0)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise ValueError(f"lr={rate!r} must be one number: a schedule or an array cannot be told apart from another one when a sweep "
-                         "is gone on with; vary the rate with over={'lr': [...]}")
+    one = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
+    if not one and not has_schedule(experiment.optimizer):
+        raise ValueError(f"lr={rate!r} must be one number or a LinearDecay: a function or an array cannot be told apart from another one "
+                         "when a sweep is gone on with; vary the rate with over={'lr': [...]}")
     described = {k: v for k, v in experiment.to_dict().items() if k not in ("seed", "record", "every", "closely")}
     columns = {name: {"kind": c.kind, "doc": c.doc} for m in measures for name, c in m.columns.items()}
     return {

@@ -11,6 +11,8 @@ matrices, tokens as indices.
 
 `torch_attention`, `torch_queries` and `torch_classifier` are the peers of attention kernels: functions from weights to the loss of one
 kernel. `torch_attention_steps`, `torch_queries_steps` and `torch_classifier_steps` run them.
+
+`torch_transformer` is the peer of the small transformer of gradient heterogeneity, `torch_transformer_steps` runs it.
 """
 
 from __future__ import annotations
@@ -417,3 +419,84 @@ def jax_jitted(system: Any, lr: float, steps: int) -> dict[str, NDArray]:
     jax.config.update("jax_enable_x64", True)
     X, y, weights = _arrays(system)
     return {name: np.asarray(a) for name, a in zip(NAMES, _jax_run(steps)(weights, X, y, lr), strict=True)}
+
+
+# -- the small transformer of gradient heterogeneity -------------------------------------------------------------------
+
+
+def torch_transformer(system: Any) -> Callable[..., Any]:
+    """Return the loss of tokens (B, n), classes (B,) and all blocks of a `TransformerModel`, torch tensors, in PyTorch's own functions."""
+    import torch
+
+    setting, functional = system.setting, torch.nn.functional
+    H, d = setting.heads, setting.d
+
+    def linear(x: Any, w: dict[str, Any], name: str) -> Any:
+        return functional.linear(x, w[f"W_{name}"].T, w.get(f"b_{name}"))
+
+    def normalise(x: Any, w: dict[str, Any], name: str) -> Any:
+        return functional.layer_norm(x, (d,), w[f"gain_{name}"], w.get(f"shift_{name}"), 0.0)
+
+    def attend(x: Any, w: dict[str, Any], layer: int, kept: int) -> Any:
+        B, n, _ = x.shape
+        Q = linear(x[:, :kept], w, f"Q_{layer}").view(B, kept, H, d // H).transpose(1, 2)
+        K, V = (linear(x, w, f"{letter}_{layer}").view(B, n, H, d // H).transpose(1, 2) for letter in "KV")
+        heads = torch.softmax(Q @ K.mT * (d // H) ** -0.5, dim=-1) @ V
+        return linear(heads.transpose(1, 2).reshape(B, kept, d), w, f"O_{layer}")
+
+    def perceptron(x: Any, w: dict[str, Any], layer: int, _: int) -> Any:
+        return linear(torch.relu(linear(x, w, f"1_{layer}")), w, f"2_{layer}")
+
+    def loss(tokens: Any, y: Any, w: dict[str, Any]) -> Any:
+        x = functional.embedding(tokens, w["embedding"]) + w["positions"]
+        for layer in range(1, setting.layers + 1):
+            kept = 1 if layer == setting.layers else x.shape[1]  # the head reads the first token only, here as in dynsim
+            for number, branch in ((1, attend), (2, perceptron)):
+                name = f"{layer}_{number}"
+                y_ = x[:, :kept] + branch(normalise(x, w, name) if setting.norm == "pre" else x, w, layer, kept)
+                x = normalise(y_, w, name) if setting.norm == "post" else y_
+        x = x[:, 0]
+        if "gain_final" in w:
+            x = normalise(x, w, "final")
+        return functional.cross_entropy(functional.linear(x, w["head"].T, w.get("b_head")), y)
+
+    return loss
+
+
+def _transformer_leaves(system: Any) -> dict[str, Any]:
+    return _leaves(vars(system.layout.views(np.array(system.start))))
+
+
+def transformer_gap(system: Any) -> tuple[float, float]:
+    """Return the relative difference between dynsim and the peer in the loss, and the largest in a block's gradient, at the start."""
+    import torch
+
+    params, batch, leaves = np.array(system.start), system.batch(0), _transformer_leaves(system)
+    views, out = system.layout.views(params), system.layout.views(np.empty_like(params))
+    cache = system.forward(views, batch)
+    system.backward(views, cache, out)
+    loss = torch_transformer(system)(torch.from_numpy(batch.tokens), torch.from_numpy(batch.y), leaves)
+    loss.backward()
+    gaps = []
+    for name in system.layout.shapes:
+        ours, theirs = getattr(out, name), leaves[name].grad.numpy()
+        gaps.append(float(np.abs(ours - theirs).max() / np.abs(ours).max()))
+    return abs(float(loss.detach()) / float(cache.loss) - 1.0), max(gaps)
+
+
+def torch_transformer_steps(system: Any, lr: float, steps: int, *, fused: bool = False) -> dict[str, NDArray]:
+    """Run torch.optim.Adam, by default its loop over lists of tensors ("foreach"), on the sequences that dynsim takes."""
+    import torch
+
+    loss, leaves = torch_transformer(system), _transformer_leaves(system)
+    optimizer = torch.optim.Adam(leaves.values(), lr=lr, fused=fused, foreach=not fused)
+    losses = torch.empty(steps + 1, dtype=torch.float64)
+    for step in range(steps + 1):
+        batch = system.batch(step)
+        now = loss(torch.from_numpy(batch.tokens), torch.from_numpy(batch.y), leaves)
+        losses[step] = now.detach()
+        if step < steps:
+            optimizer.zero_grad()
+            now.backward()
+            optimizer.step()
+    return {"train_loss": losses.numpy()}

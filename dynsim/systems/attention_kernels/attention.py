@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels import Kernel, laid_out_as, products
+from ...products import laid_out_as, products
+from .kernels import Kernel
 
 __all__ = ["BLOCKS", "attend", "attend_pullback"]
 

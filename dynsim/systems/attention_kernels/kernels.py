@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...naming import unknown_name
+from ...products import laid_out_as, products
 
-__all__ = ["KERNELS", "Kernel", "kernels_of", "laid_out_as", "products"]
+__all__ = ["KERNELS", "Kernel", "kernels_of"]
 
 Pulled = tuple[NDArray, NDArray | None]
 
@@ -52,24 +53,6 @@ def _transposed(a: NDArray) -> NDArray:
 def _squares(a: NDArray) -> NDArray:
     """Squared norms of rows, without conjugation, so that complex-step differentiation works."""
     return np.einsum("...i,...i->...", a, a, order="C")
-
-
-def products(A: NDArray, B: NDArray) -> NDArray:
-    """Multiply rows of queries by rows of keys, A B^T, shape (..., n, m), of A (..., n, d) and B (..., m, d).
-
-    Keys are the outermost axis in memory: maxima and sums over the few entries of a row then run along vectors as long as there are
-    rows, where numpy is some ten times faster than along the rows themselves.
-    """
-    lead = A.shape[:-2] if A.ndim == B.ndim and A.shape[:-2] == B.shape[:-2] else np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
-    L = np.empty((B.shape[-2], *lead, A.shape[-2]), np.result_type(A, B))
-    L = L.transpose(*range(1, L.ndim), 0)
-    multiply = np.multiply if A.shape[-1] == 1 else np.matmul  # one term: BLAS would be slower
-    return multiply(A, _transposed(B), out=L)
-
-
-def laid_out_as(C: NDArray, A: NDArray, B: NDArray) -> NDArray:
-    """Return the product A B with the shape of C, and its order of axes in memory: heads side by side stay so, without a copy."""
-    return np.matmul(A, B, out=np.empty_like(C, np.result_type(A, B)))
 
 
 # -- logits and their pullbacks ----------------------------------------------------------------------------------------

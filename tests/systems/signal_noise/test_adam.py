@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynsim import Adam, SignGD, check, iterate, simulate
-from dynsim.optimizers import _hypot
+from dynsim.optimizers.rules import _hypot
 from dynsim.sweep.table import assemble
 from dynsim.systems import signal_noise
 from dynsim.systems.signal_noise.adam import edge_rate, followed_below, gradient_ratio, log_root, steps_made, threshold

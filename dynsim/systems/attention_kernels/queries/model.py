@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....layout import Layout
+from ....products import products
 from ....system import Observable
-from ..kernels import Kernel, products
+from ..kernels import Kernel
 
 __all__ = ["QueryModel"]
 

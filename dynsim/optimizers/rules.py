@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from dataclasses import fields as dataclass_fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .naming import unknown_name
+from ..naming import unknown_name
 
-__all__ = [
-    "Adam", "GradientDescent", "GradientFlow", "Kind", "METHODS", "OPTIMIZERS", "Optimizer", "SignGD", "as_optimizer", "describe",
-    "from_description", "from_text", "has_rate", "rule_names", "SIGN_LIKE",
-]
+__all__ = ["METHODS", "Adam", "ClipNorm", "GradientDescent", "GradientFlow", "Kind", "Optimizer", "RMSprop", "Rate", "SignGD", "State"]
 
 Rate = float | NDArray | Callable[[int], Any]
 State = dict[str, NDArray]
 
-Kind = Literal["sign", "linear", "coordinatewise", "flow"]
+Kind = Literal["sign", "linear", "coordinatewise", "global", "flow"]
 """How a rule answers when the gradient of one coordinate is multiplied by c, positive or negative.
 
 sign: the step is multiplied by sgn(c).  linear: the step is multiplied by c.
 coordinatewise: neither, but each coordinate still moves on its own.
+global: a coordinate's step depends on the gradient of the others, so no reduced system is exact for it.
 flow: no steps at all, the velocity is minus the gradient.
 """
 
@@ -65,6 +62,11 @@ def _check_lr(lr: Rate) -> None:
 def _check_fraction(name: str, value: float) -> None:
     if not (isinstance(value, (int, float)) and 0 <= value < 1):
         raise ValueError(f"{name}={value!r} must lie in [0, 1)")
+
+
+def _check_eps(eps: float) -> None:
+    if not (isinstance(eps, (int, float)) and 0 <= eps < np.inf):
+        raise ValueError(f"eps={eps!r} must be finite and >= 0")
 
 
 def _rate(lr: Rate, step: int, *, of: NDArray) -> Any:
@@ -242,8 +244,7 @@ class Adam:
         _check_lr(self.lr)
         _check_fraction("beta1", self.beta1)
         _check_fraction("beta2", self.beta2)
-        if not (isinstance(self.eps, (int, float)) and 0 <= self.eps < np.inf):
-            raise ValueError(f"eps={self.eps!r} must be finite and >= 0")
+        _check_eps(self.eps)
 
     @property
     def kind(self) -> Kind:
@@ -273,6 +274,97 @@ class Adam:
         if np.ndim(scale) or scale != 1.0:
             grad *= scale
         params -= grad
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    r"""RMSprop, without momentum, centring or bias correction.
+
+    .. math:: v \leftarrow \alpha v + (1-\alpha) g^2,\quad p \leftarrow p - \eta\,\frac{g}{\sqrt v + \epsilon}
+
+    As `Adam` the state keeps :math:`\sqrt v`; with eps = 0 a coordinate whose gradients were all exactly 0 does not move.
+
+    Parameters
+    ----------
+    lr : float, array or callable
+        Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
+    alpha : float, default 0.99
+        Decay rate in [0, 1).
+    eps : float, default 1e-8
+        Added to the root; >= 0.
+    """
+
+    lr: Rate
+    alpha: float = 0.99
+    eps: float = 1e-8
+    needs: ClassVar[Literal["signs", "gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        _check_lr(self.lr)
+        _check_fraction("alpha", self.alpha)
+        _check_eps(self.eps)
+
+    @property
+    def kind(self) -> Kind:
+        """Of degree 0 exactly when eps = 0."""
+        return "sign" if self.eps == 0 else "coordinatewise"
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the state: the root of the second moment, 0."""
+        return {"root": np.zeros_like(params)}
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move `params` in place."""
+        root = state["root"]
+        root *= np.sqrt(self.alpha)
+        _hypot(root, np.sqrt(1.0 - self.alpha) * grad)
+        if self.eps:
+            grad /= root + self.eps
+        else:
+            grad /= root if root.all() else np.where(root == 0.0, 1.0, root)
+        grad *= _rate(self.lr, step, of=params)
+        if np.ndim(scale) or scale != 1.0:
+            grad *= scale
+        params -= grad
+
+
+@dataclass(frozen=True)
+class ClipNorm:
+    r"""Another rule on the gradient scaled down to a norm: :math:`g \leftarrow g \min(1, c / \|g\|)`, over all parameters of a replicate.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Not `GradientFlow`, nor SignGD without momentum, which reads signs alone.
+    max_norm : float, default 1.0
+        c > 0.
+    """
+
+    optimizer: Any
+    max_norm: float = 1.0
+    kind: ClassVar[Kind] = "global"
+    needs: ClassVar[Literal["signs", "gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.optimizer, ClipNorm) or getattr(self.optimizer, "needs", "signs") == "signs" or self.optimizer.kind == "flow":
+            raise ValueError(f"optimizer={self.optimizer!r} cannot be clipped: it must have steps, and read the size of the gradient")
+        if not (isinstance(self.max_norm, (int, float)) and 0 < self.max_norm < np.inf):
+            raise ValueError(f"max_norm={self.max_norm!r} must be a finite number > 0")
+
+    @property
+    def lr(self) -> Rate:
+        """Rate of the rule inside."""
+        return self.optimizer.lr
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the state of the rule inside."""
+        return self.optimizer.init(params, scale)
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move `params` in place."""
+        norm = np.linalg.norm(grad, axis=-1, keepdims=True)
+        grad *= self.max_norm / np.maximum(norm, self.max_norm)
+        self.optimizer.step(params, grad, state, step, scale)
 
 
 METHODS = ("DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA")
@@ -309,162 +401,3 @@ class GradientFlow:
                 raise ValueError(f"{name}={value!r} must be a number {'in [1e-13, 1)' if low else '> 0 and < 1'} (for example {name}=1e-8)")
         if self.method not in METHODS:
             raise ValueError(unknown_name("method", self.method, METHODS))
-
-
-OPTIMIZERS: Mapping[str, type] = {"signgd": SignGD, "gd": GradientDescent, "adam": Adam, "flow": GradientFlow}
-"""Rules by the name used on the command line and in files."""
-
-
-def has_rate(rule: Any) -> bool:
-    """True if a rule, or a class of rules, has a learning rate: all but gradient flow, which has a time instead of steps.
-
-    >>> has_rate(SignGD), has_rate(GradientFlow())
-    (True, False)
-    """
-    return rule.kind != "flow"
-
-
-def as_optimizer(rule: Any) -> Any:
-    """Return `rule`; a class stands for its instance at default hyper-parameters (its lr does not matter).
-
-    >>> as_optimizer(SignGD).kind
-    'sign'
-    """
-    if isinstance(rule, type):
-        rule = rule(lr=1.0) if has_rate(rule) else rule()
-    if not isinstance(rule, GradientFlow) and not all(hasattr(rule, member) for member in ("lr", "kind", "needs", "init", "step")):
-        raise TypeError(f"optimizer={rule!r} is no update rule; try SignGD(lr=5e-5), GradientDescent(lr=0.1) or Adam(lr=5e-5)")
-    return rule
-
-
-def describe(optimizer: Any) -> dict[str, Any]:
-    """Return a plain dict that `from_description` turns back into the rule.
-
-    >>> describe(SignGD(5e-5))
-    {'rule': 'signgd', 'lr': 5e-05, 'momentum': 0.0}
-    """
-    name = next((name for name, cls in OPTIMIZERS.items() if type(optimizer) is cls), type(optimizer).__name__)
-    fields = asdict(optimizer) if hasattr(optimizer, "__dataclass_fields__") else {"lr": optimizer.lr}
-    for key, value in fields.items():
-        if isinstance(value, (np.ndarray, np.generic)):
-            fields[key] = value.tolist()
-        elif callable(value):
-            fields[key] = f"function {getattr(value, '__name__', '?')}"
-    return {"rule": name, **fields}
-
-
-def from_description(description: Mapping[str, Any]) -> Any:
-    """Return the rule that `describe` described.
-
-    Raises
-    ------
-    ValueError
-        If the rule or one of its fields is unknown; the nearest valid name is given.
-    """
-    fields = dict(description)
-    name = fields.pop("rule", "")
-    if name not in OPTIMIZERS:
-        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
-    valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
-    for key in fields:
-        if key not in valid:
-            raise ValueError(unknown_name(f"{name} field", key, valid))
-    if "lr" in valid and "lr" not in fields:
-        raise ValueError(f"the optimizer {name} lacks lr, its learning rate")
-    if isinstance(fields.get("lr"), list):
-        fields["lr"] = np.asarray(fields["lr"])
-    return OPTIMIZERS[name](**fields)
-
-
-SIGN_LIKE = ("signgd", "adam")
-"""Rules whose step is about as long as their rate, whatever the size of the gradient: one's rate is a sensible one for the other."""
-
-
-def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
-    """Return the rule that a text describes: its name, then hyper-parameters in order, lr left out, or by name.
-
-    Parameters
-    ----------
-    text : str
-        For example "signgd", "adam:0.9", "adam:beta1=0.9,eps=0" or "gd:lr=0.1".
-    lr : float or callable
-        Learning rate where the text names none and the rule has one; a callable maps the rule's name to it.
-
-    Raises
-    ------
-    ValueError
-        For an unknown rule or hyper-parameter, naming the nearest valid one, a number without a name after one with a name, or a
-        value out of range.
-
-    Examples
-    --------
-    >>> from_text("adam:0.5,eps=0", lr=1e-3)
-    Adam(lr=0.001, beta1=0.5, beta2=0.999, eps=0.0)
-    """
-    name, colon, rest = (part.strip() for part in text.partition(":"))
-    if name not in OPTIMIZERS:
-        raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
-    valid = [f.name for f in dataclass_fields(OPTIMIZERS[name])]
-    chosen: dict[str, Any] = {}
-    named = False
-    rated = "lr" in valid
-    for position, part in enumerate(rest.split(",") if colon else (), start=int(rated)):  # in order, after lr
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            if not key:
-                raise ValueError(f"optimizer {text!r} has nothing between two commas or at its end; {name} takes {', '.join(valid)}")
-            if named:
-                raise ValueError(f"optimizer {text!r}: numbers without a name come first, as in adam:0.9,eps=0")
-            if position >= len(valid):
-                raise ValueError(f"optimizer {text!r} has too many numbers; {name} takes {', '.join(valid)}")
-            key, value = valid[position], key
-        named = named or bool(equals)
-        if key not in valid:
-            raise ValueError(unknown_name(f"{name} field", key, valid))
-        if key in chosen:
-            raise ValueError(f"optimizer {text!r}: {key} is given twice")
-        if key == "method":
-            chosen[key] = value
-            continue
-        try:
-            chosen[key] = float(value)
-        except ValueError:
-            raise ValueError(f"optimizer {text!r}: {key}={value!r} is no number") from None
-    if rated and "lr" not in chosen:
-        chosen["lr"] = lr(name) if callable(lr) else lr
-    return OPTIMIZERS[name](**chosen)
-
-
-def rule_names(text: str) -> list[str]:
-    """Split a list of rules at its commas, but for those before a number or a ``name=value``, which belong to the rule before.
-
-    Raises
-    ------
-    ValueError
-        For a hyper-parameter after a rule that has no colon.
-
-    Examples
-    --------
-    >>> rule_names("signgd,adam:0.9,eps=0,gd")
-    ['signgd', 'adam:0.9,eps=0', 'gd']
-    """
-    found: list[str] = []
-    for part in (part.strip() for part in text.split(",")):
-        if found and _is_hyper_parameter(part):
-            if ":" not in found[-1]:
-                raise ValueError(f"{part!r} after {found[-1]!r} is no rule: hyper-parameters follow a colon, as in {found[-1]}:{part}")
-            found[-1] += f",{part}"
-        elif part:
-            found.append(part)
-    return found
-
-
-def _is_hyper_parameter(part: str) -> bool:
-    """Tell a number or ``name=value`` from a rule."""
-    if "=" in part.partition(":")[0] or part in METHODS:
-        return True
-    try:
-        float(part)
-    except ValueError:
-        return False
-    return True

@@ -1,0 +1,34 @@
+"""Systems from a setting and a seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .head.model import linear_head
+from .head.setting import Head
+from .quadratic.logistic import logistic
+from .quadratic.model import quadratic
+from .quadratic.setting import Logistic, Quadratic
+from .settings import Setting
+from .transformer.build import transformer
+from .transformer.setting import Transformer
+
+__all__ = ["best", "dense"]
+
+
+def dense(setting: Setting, seed: int = 0) -> Any:
+    """Draw the model of a setting: `BlockQuadratic`, `LogisticBlocks`, `TransformerModel` or `LinearHead`, exact for every rule.
+
+    Parameters
+    ----------
+    setting : Quadratic, Logistic, Transformer or Head
+    seed : int
+        Determines data, weights and batches, by separate streams.
+    """
+    make: Any = {Quadratic: quadratic, Logistic: logistic, Transformer: transformer, Head: linear_head}[type(setting)]
+    return make(setting, seed)
+
+
+def best(setting: Setting, optimizer: Any, seed: int = 0) -> Any:
+    """Draw the smallest system that is exact for the rule: there is but the model itself."""
+    return dense(setting, seed)

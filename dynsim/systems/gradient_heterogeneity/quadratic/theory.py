@@ -1,0 +1,175 @@
+r"""Weighted complexities, the law of log-normal blocks, bounds on the steps to a small gradient, and bounds under noise.
+
+Derived here (docs/derivations): the names :math:`\Lambda_G, \Lambda_P` follow Tomihari and Sato, arXiv 2502.00213, as recalled; the
+formulas, constants and proofs are a derivation of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from ..inequality import density
+
+__all__ = [
+    "Law", "block_squares", "complexity_bound", "gradient_weighted", "law", "noise_weighted", "sampled_law",
+    "sgd_bound", "sgd_rate", "sign_bound", "sign_rate", "size_weighted",
+]
+
+Sizes = Sequence[int] | NDArray
+
+
+def block_squares(gradient: NDArray, sizes: Sizes) -> NDArray:
+    """Return the squared norm of each block of a gradient, shape (*lead, B), from (*lead, P)."""
+    return np.add.reduceat(np.square(gradient), np.cumsum([0, *sizes[:-1]]), axis=-1)
+
+
+def gradient_weighted(squares: NDArray, h: NDArray) -> NDArray:
+    r"""Return the mean curvature of the blocks, weighted by their squared gradients.
+
+    .. math:: \Lambda_G = \sum_b \frac{\|g_b\|^2}{\|g\|^2} h_b
+
+    Parameters
+    ----------
+    squares : ndarray, shape (*lead, B)
+        Squared block norms of the gradient; where all are 0 the result is not a number.
+    h : ndarray, shape (*lead, B) or (B,)
+        Spectral norms of the Hessian's diagonal blocks.
+    """
+    total = squares.sum(axis=-1)
+    weighted = (squares * h).sum(axis=-1)
+    return np.divide(weighted, total, out=np.full(np.shape(weighted), np.nan), where=total > 0)[()]
+
+
+def size_weighted(sizes: Sizes, h: NDArray) -> NDArray:
+    r"""Return the mean curvature of the blocks weighted by their sizes, :math:`\Lambda_P = \sum_b \frac{P_b}{P} h_b`."""
+    sizes = np.asarray(sizes, dtype=float)
+    return (sizes * h).sum(axis=-1) / sizes.sum()
+
+
+@dataclass(frozen=True)
+class Law:
+    """The one-step comparison of sign descent with gradient descent at one point.
+
+    Attributes
+    ----------
+    ratio : float
+        Lambda_G / Lambda_P.
+    phi : float
+        Density of the gradient, |g|_1^2 / (P |g|_2^2).
+    """
+
+    ratio: float
+    phi: float
+
+    @property
+    def R(self) -> float:
+        """Best guaranteed decrease of a sign step over that of a gradient step, phi Lambda_G / Lambda_P."""
+        return self.phi * self.ratio
+
+
+def law(a: float, s: float) -> Law:
+    r"""Return the law of blocks whose gradients are log-normal and whose curvature is a power of them, in the limit of many blocks.
+
+    .. math:: \Lambda_G/\Lambda_P = e^{2 a s^2}, \qquad \varphi = \tfrac2\pi e^{-s^2}, \qquad R = \tfrac2\pi e^{s^2 (2a - 1)}
+
+    for log ghat normal with deviation s, h = ghat^a and Gaussian entries within blocks: sign steps gain from heterogeneity if a > 1/2.
+    Derived here, equation (3).
+
+    >>> round(law(1.0, 1.0).R, 2), round(law(0.5, 1.0).R, 3)
+    (1.73, 0.637)
+    """
+    return Law(float(np.exp(2.0 * a * s * s)), float(2.0 / np.pi * np.exp(-s * s)))
+
+
+def sampled_law(a: float, s: float, *, blocks: int, size: int, rng: np.random.Generator) -> Law:
+    """Return what `law` predicts, of blocks that are drawn.
+
+    One block's ghat comes from each of as many quantiles of equal probability: the law's means have heavy tails, which independent
+    draws meet two to three times as unevenly. For s = 1 and a = 1, 200,000 blocks still leave an error of some 3 %.
+    """
+    quantiles = (np.arange(blocks) + rng.random(blocks)) / blocks
+    ghat = np.exp(s * ndtri(quantiles))[:, None]
+    g = (ghat * rng.standard_normal((blocks, size))).ravel()
+    h, sizes = ghat[:, 0] ** a, np.full(blocks, size)
+    ratio = gradient_weighted(block_squares(g, sizes), h) / size_weighted(sizes, h)
+    return Law(float(ratio), density(g))
+
+
+def complexity_bound(Delta: float, Lambda: float, eps: float, *, rho: float, constant: float) -> float:
+    r"""Return the bound on the steps to a gradient of size eps, of T1 (Lambda_G) and T2 (Lambda_P).
+
+    .. math:: T_\epsilon \leq c\, \Delta \max(\Lambda/\epsilon^2,\ \rho^{1/2}/\epsilon^{3/2}),
+
+    c = 6; c = 2 if the Hessian is constant and block-diagonal. The first term is the larger if :math:`\epsilon \leq \Lambda^2/\rho` (A4).
+
+    Parameters
+    ----------
+    Delta : float
+        Loss at the start above its minimum.
+    Lambda : float
+        Supremum of the weighted complexity over the iterates, at least 3 delta_D if c = 6.
+    eps : float
+        Gradient norm to reach; for T2, 1-norm over sqrt(P).
+    rho : float
+        Lipschitz constant of the Hessian.
+    constant : float
+        c.
+    """
+    return float(constant * Delta * max(Lambda / eps**2, np.sqrt(rho) / eps**1.5))
+
+
+# -- bounds under noise: block-smooth losses, unbiased gradients; derived here -------------------------------------------------
+
+
+def noise_weighted(noise_sd: NDArray, sizes: Sizes, h: NDArray) -> NDArray:
+    r"""Return the mean curvature weighted by the noise, :math:`\Lambda_\sigma = \sum_b \sigma_b^2 h_b / \sigma^2`; 0 without noise."""
+    squares = block_squares(noise_sd, sizes)
+    return np.where(squares.any(axis=-1), gradient_weighted(squares, h), 0.0)[()]
+
+
+def sgd_rate(eps: float, *, Lambda_G: float, Lambda_sigma: float, sigma: float) -> float:
+    r"""Return the rate of S1 for a target, :math:`\min(1/\Lambda_G,\ \epsilon^2 / (2 \Lambda_\sigma \sigma^2))`.
+
+    With it :math:`T = 4 \Delta \max(\Lambda_G/\epsilon^2, 2 \Lambda_\sigma \sigma^2/\epsilon^4)` steps suffice for a mean of
+    :math:`\|g\|^2` of at most eps^2.
+    """
+    noise = 2.0 * Lambda_sigma * sigma**2
+    return float(min(1.0 / Lambda_G, eps**2 / noise if noise > 0 else np.inf))
+
+
+def sgd_bound(Delta: NDArray | float, *, lr: float, steps: int, Lambda_sigma: NDArray | float, sigma: NDArray | float) -> NDArray:
+    r"""Return the bound of S1 on the mean of E|g_t|^2 over the first steps, for :math:`\eta \leq 1/\Lambda_G` at every iterate.
+
+    .. math:: \frac1T \sum_{t<T} E\|g_t\|^2 \leq \frac{2\Delta}{\eta T} + \eta\, \Lambda_\sigma \sigma^2
+    """
+    return 2.0 * np.asarray(Delta) / (lr * steps) + lr * np.asarray(Lambda_sigma) * np.square(sigma)
+
+
+def sign_rate(Delta: float, *, P: int, Lambda_P: float, steps: int) -> float:
+    r"""Return the constant rate of S2, :math:`\eta = \sqrt{2\Delta / (P \Lambda_P T)}`."""
+    return float(np.sqrt(2.0 * Delta / (P * Lambda_P * steps)))
+
+
+def sign_bound(Delta: NDArray | float, *, P: int, Lambda_P: NDArray | float, steps: int, noise_1: NDArray | float = 0.0) -> NDArray:
+    r"""Return the bound of S2 on the mean of E|g_t|_1 over the first steps, at the rate `sign_rate`.
+
+    .. math:: \frac1T \sum_{t<T} E\|g_t\|_1 \leq \sqrt{2 \Delta P \Lambda_P / T} + 2 |s|_1
+
+    The same without the floor :math:`2|s|_1` (``noise_1=0``) bounds the mean of `sign_progress` under Gaussian noise, and, without
+    noise, the mean of the 1-norm itself.
+
+    Parameters
+    ----------
+    Delta : float
+        Loss at the start above its minimum.
+    P, steps : int
+    Lambda_P : float
+    noise_1 : float
+        Sum of the noise's standard deviations.
+    """
+    return np.sqrt(2.0 * np.asarray(Delta) * P * np.asarray(Lambda_P) / steps) + 2.0 * np.asarray(noise_1)

@@ -1,0 +1,1 @@
+"""The small transformer: marker task, layers with pullbacks and tangents, model, fresh heads, facts about layer normalisation."""
