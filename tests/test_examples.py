@@ -79,3 +79,12 @@ def test_which_kernel_gets_stuck_is_told_by_the_barriers():
         for kernel in ("softmax", "gaussian", "row_gaussian"):
             assert shares[name, kernel].simulated == shares[name, kernel].predicted
     assert shares["E5", "softmax"].simulated <= shares["E5", "softmax"].predicted < 0.6
+
+
+def test_how_heterogeneous_measures_every_model():
+    found = example("how_heterogeneous").compute(d=8)
+    assert {name.partition(",")[0] for name in found} == {"signal_noise", "cooccurrence", "attention", "transformer"}
+    for m in found.values():
+        s = m.scalars()
+        assert 0 < s["gradient_gini"] < 1 and abs(s["ratio"] / s["ratio_by_identity"] - 1) < 1e-12
+        assert abs(s["R"] / (s["phi"] * s["ratio"]) - 1) < 1e-12
