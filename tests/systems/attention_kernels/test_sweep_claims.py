@@ -9,7 +9,7 @@ from dynsim import Table, check
 from dynsim.scaling import mean_interval
 from dynsim.sweep.design import as_design
 from dynsim.systems.attention_kernels import STUDIES, SWEEP_CLAIMS
-from dynsim.systems.attention_kernels.claims.sweeps import ABOVE_CHANCE, tuned
+from dynsim.systems.attention_kernels.claims.statistics import ABOVE_CHANCE, tuned
 from dynsim.systems.attention_kernels.regression.bounds import GAUSSIAN_SLOPE
 
 PLANS = {entry: plan for study in STUDIES.values() for entry, plan in study.plans.items()}

@@ -14,7 +14,8 @@ from ....claims import Inconclusive
 from ....plotting import COLOURS
 from ....sweep import Table
 from ..claims import SWEEP_CLAIMS
-from ..claims.sweeps import ABOVE_CHANCE, FELL, SOLVED, tuned
+from ..claims.statistics import ABOVE_CHANCE, FELL, tuned
+from ..claims.sweeps import SOLVED
 from ..regression.bounds import GAUSSIAN_SLOPE
 from .drawing import KERNEL_COLOURS, LEVEL, LIMIT, SMALLEST, panel_title
 from .study_drawing import (
