@@ -81,6 +81,7 @@ def test_which_kernel_gets_stuck_is_told_by_the_barriers():
     assert shares["E5", "softmax"].simulated <= shares["E5", "softmax"].predicted < 0.6
 
 
+@pytest.mark.slow
 def test_how_heterogeneous_measures_every_model():
     found = example("how_heterogeneous").compute(d=8)
     assert {name.partition(",")[0] for name in found} == {"signal_noise", "cooccurrence", "attention", "transformer"}
