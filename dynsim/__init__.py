@@ -7,14 +7,15 @@ from .experiment import Experiment
 from .gradcheck import gradcheck
 from .layout import Layout
 from .measures import At, First, Verdicts
-from .optimizers import Adam, GradientDescent, GradientFlow, SignGD
+from .optimizers import Adam, ClipNorm, GradientDescent, GradientFlow, LinearDecay, RMSprop, SignGD
 from .simulate import Interrupted, LossBelow, iterate, simulate
 from .sweep import Sampled, SweepError, SweepFolderError, SweepInterrupted, Table, load_table, sweep
 from .system import Inexact
 from .trajectory import Trajectory, TrajectoryError, load
 
 __all__ = [
-    "Adam", "At", "Claim", "Experiment", "First", "GradientDescent", "GradientFlow", "Inexact", "Interrupted", "Layout", "LossBelow",
-    "Measured", "Report", "Sampled", "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted", "Table", "Trajectory",
-    "TrajectoryError", "Verdicts", "__version__", "check", "gradcheck", "iterate", "load", "load_table", "simulate", "sweep",
+    "Adam", "At", "Claim", "ClipNorm", "Experiment", "First", "GradientDescent", "GradientFlow", "Inexact", "Interrupted", "Layout",
+    "LinearDecay", "LossBelow", "Measured", "RMSprop", "Report", "Sampled", "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted",
+    "Table", "Trajectory", "TrajectoryError", "Verdicts", "__version__", "check", "gradcheck", "iterate", "load", "load_table", "simulate",
+    "sweep",
 ]

@@ -264,15 +264,16 @@ class Report:
     def text(self, *, full: bool = False) -> str:
         """Return the report as text; unless `full`, claims that hold take a line each, those that do not apply and have no number one."""
         lines = [", ".join(f"{count} {sort}" for sort, count in self.counts.items() if count) or "no claims checked"]
-        aside = [v for v in self.verdicts if v.verdict == "not applicable" and math.isnan(v.value) and not full]
-        for sort in VERDICTS:
-            for v in (v for v in self.verdicts if v.verdict == sort and v not in aside):
-                if sort == "holds" and not full:
-                    lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}, tolerance {v.tolerance:.3g}; {v.source})")
-                else:
-                    lines.append("  " + str(v))
+        aside = []
+        for v in self._ordered():
+            if not full and v.verdict == "not applicable" and math.isnan(v.value):
+                aside.append(v.id)
+            elif not full and v.verdict == "holds":
+                lines.append(f"  holds          {v.id}  (margin {v.margin:+.2f}, tolerance {v.tolerance:.3g}; {v.source})")
+            else:
+                lines.append("  " + str(v))
         if aside:
-            lines.append(f"  not applicable {len(aside)} claims that have no number here: {', '.join(v.id for v in aside)}")
+            lines.append(f"  not applicable {len(aside)} claims that have no number here: {', '.join(aside)}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -283,7 +284,7 @@ class Report:
             f"<tr><td>{html.escape(v.verdict)}</td><td>{html.escape(v.id)}</td><td>{html.escape(v.statement)}</td>"
             f"<td>{v.value:.5g}</td><td>{v.predicted:.5g}</td><td>{v.margin:+.3g}</td><td>{html.escape(v.where or v.note)}</td>"
             f"<td>{html.escape(v.source)}</td></tr>"
-            for sort in VERDICTS for v in self.verdicts if v.verdict == sort
+            for v in self._ordered()
         )
         head = "".join(f"<th>{h}</th>" for h in ("verdict", "claim", "statement", "measured", "predicted", "margin", "where", "whose"))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -70,7 +70,8 @@ class System(Protocol):
        `signs=True` each entry may be multiplied by a positive factor of its own. A cache field
        `underflow` (bool array over replicates), if there is one, tells that an entry was lost.
     6. `observables`: name to `Observable`; `constants`: arrays that claims and figures need, saved
-       with every run; `provenance`: JSON-ready dict naming the system, its setting and seed.
+       with every run; `provenance`: JSON-ready dict naming the system, its setting and seed, and if it likes, under "axis_labels",
+       what the places of an axis of its quantities are called, by the axis.
     7. `replicates(index)`: the same system with the leading axis of replicates indexed.
     8. Optional: `velocity(params, cache, out)` writes d params/dt of gradient flow into the views `out`. A reduced flow that is no
        gradient in its own coordinates has this instead of `backward`; with neither override it is -step_scale * gradient.

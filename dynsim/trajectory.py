@@ -153,9 +153,9 @@ class Trajectory:
     def to_xarray(self) -> Any:
         """Return the run as an `xarray.Dataset`: the variables and named axes of the .nc file, with their own types.
 
-        Coordinates are "step", the steps of what was recorded at fewer of them ("step_test_loss"), and "seed" along
-        "replicate". Attributes are `status`, `message` and `provenance`, the last as JSON. Quantities are not copied:
-        writing to them writes to the run.
+        Coordinates are "step", the steps of what was recorded at fewer of them ("step_test_loss"), "seed" along
+        "replicate", and the labels that the system gives axes (``provenance["axis_labels"]``). Attributes are `status`,
+        `message` and `provenance`, the last as JSON. Quantities are not copied: writing to them writes to the run.
 
         Raises
         ------

@@ -105,7 +105,8 @@ def labelled(header: Mapping[str, Any], data: Mapping[str, NDArray]) -> tuple[di
     names : dict of str to str
         Key of `data` to name of variable.
     coordinates : list of str
-        Variables that number an axis: steps, and the seeds of replicates.
+        Variables that number or name the places of an axis: steps, the seeds of replicates, and what the system calls them
+        (``provenance["axis_labels"]``, a mapping of axes to strings).
     """
     recorded = header["dims"]
     unique = _unique_names()
@@ -134,6 +135,11 @@ def labelled(header: Mapping[str, Any], data: Mapping[str, NDArray]) -> tuple[di
     if replicates and _fit_int32(seeds, len(data["ended_at"])):
         coordinates.append(unique("seed"))
         variables[coordinates[-1]] = ((replicate,), np.array(seeds), {})
+    lengths = {dim: n for name, dims in recorded.items() for dim, n in zip(dims, data[f"arrays/{name}"].shape, strict=True)}
+    for dim, labels in header["provenance"].get("axis_labels", {}).items():
+        if lengths.get(dim) == len(labels) and axes[dim] not in variables:
+            coordinates.append(axes[dim])
+            variables[axes[dim]] = ((axes[dim],), np.array(labels, dtype=str), {})
     replicated = header["provenance"].get("replicated_constants", ())
     for key, a in data.items():
         if key in names:

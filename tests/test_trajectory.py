@@ -190,6 +190,16 @@ def test_xarray_selects_by_step_and_averages_over_replicates():
     assert set(RUNS["empty"]().to_xarray().sizes) >= {"step", "row", "column"}
 
 
+def test_xarray_selects_by_the_labels_of_an_axis(tmp_path):
+    labels = {"row": ["upper", "lower µ"], "column": ["too", "few"], "step": list("0123"), "unknown": ["x"]}
+    run = simulate(Quadratic.random(provenance={"axis_labels": labels}), SignGD(0.1), steps=3)
+    with xarray.open_dataset(run.save(tmp_path / "run.nc"), engine="scipy") as opened:
+        for data in (run.to_xarray(), opened):
+            assert set(data.coords) == {"step", "row"}, "a label for each place, and steps number theirs themselves"
+            np.testing.assert_array_equal(data["turned"].sel(row="lower µ", step=2), run["turned"][2, :, 1])
+    assert_same_run(run, load(tmp_path / "run.nc"))
+
+
 def test_without_xarray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(ImportError, match=r"pip install 'dynsim\[xarray\]'"):

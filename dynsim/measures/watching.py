@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal, Protocol
@@ -16,7 +16,7 @@ from ..simulate import State
 from ..system import Observable, System, forward_at
 from ..trajectory import Trajectory
 
-__all__ = ["Column", "Measure", "Watch", "Watched"]
+__all__ = ["Column", "Computed", "Measure", "Watch", "Watched"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,20 @@ class Measure(Protocol):
     @property
     def record(self) -> tuple[str, ...]: ...
     def watch(self, watched: Watched) -> Watch: ...
+
+
+class Computed:
+    """Watch of numbers that `read` makes of the finished run, by name of the column; `settled` unless they need the run's steps."""
+
+    def __init__(self, read: Callable[[Trajectory], Mapping[str, Any]], *, settled: bool = True) -> None:
+        self.read, self.settled = read, settled
+
+    def see(self, state: State) -> None:
+        """Do nothing."""
+
+    def result(self, run: Trajectory) -> Mapping[str, NDArray]:
+        """Return the numbers as arrays, shape () each, or lists of numbers."""
+        return {name: np.asarray(value) for name, value in self.read(run).items()}
 
 
 class Watched:

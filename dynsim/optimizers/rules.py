@@ -88,6 +88,14 @@ def _stride(lr: Rate, step: int, scale: NDArray | float, of: NDArray) -> NDArray
     return np.broadcast_to(stride, of.shape).copy() if stride.ndim else stride
 
 
+def _move(params: NDArray, direction: NDArray, rate: Any, scale: NDArray | float) -> None:
+    """Subtract rate * scale * direction; `direction` is overwritten."""
+    direction *= rate
+    if np.ndim(scale) or scale != 1.0:
+        direction *= scale
+    params -= direction
+
+
 _SIGN_BIT = np.int64(-(2**63))
 _TINY = 5e-324  # the smallest float64: 0 / 0 is 0 with it
 
@@ -144,10 +152,7 @@ class GradientDescent:
             velocity *= self.momentum
             velocity += grad
             np.copyto(grad, velocity)
-        grad *= _rate(self.lr, step, of=params)
-        if np.ndim(scale) or scale != 1.0:
-            grad *= scale
-        params -= grad
+        _move(params, grad, _rate(self.lr, step, of=params), scale)
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,19 @@ def _hypot(root: NDArray, other: NDArray) -> None:
     root *= smaller
 
 
+def _average_squares(root: NDArray, grad: NDArray, beta: float) -> None:
+    """Replace root = sqrt(v) by that of beta v + (1 - beta) grad^2."""
+    root *= np.sqrt(beta)
+    _hypot(root, np.sqrt(1.0 - beta) * grad)
+
+
+def _divisor(root: NDArray, eps: float, out: NDArray | None = None) -> NDArray:
+    """Return root + eps, in `out` if given; where that is 0, because no gradient was anything else, 1."""
+    if eps:
+        return np.add(root, eps, out=out)
+    return root if root.all() else np.where(root == 0.0, 1.0, root)
+
+
 @dataclass(frozen=True)
 class Adam:
     r"""Adam with bias correction; `eps` = 0 is allowed and makes it exact on lumped systems.
@@ -258,22 +276,14 @@ class Adam:
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
         """Move `params` in place."""
         mean, root = state["mean"], state["root"]
-        root *= np.sqrt(self.beta2)
-        _hypot(root, np.sqrt(1.0 - self.beta2) * grad)
+        _average_squares(root, grad, self.beta2)
         mean *= self.beta1
         grad *= 1.0 - self.beta1
         mean += grad
         # both bias corrections are one number and go into the rate, which saves a pass
         corrected = np.sqrt(1.0 - self.beta2 ** (step + 1))
-        if self.eps:
-            np.add(root, self.eps * corrected, out=grad)
-            np.divide(mean, grad, out=grad)
-        else:
-            np.divide(mean, root if root.all() else np.where(root == 0.0, 1.0, root), out=grad)
-        grad *= _rate(self.lr, step, of=params) * (corrected / (1.0 - self.beta1 ** (step + 1)))
-        if np.ndim(scale) or scale != 1.0:
-            grad *= scale
-        params -= grad
+        np.divide(mean, _divisor(root, self.eps * corrected, grad), out=grad)
+        _move(params, grad, _rate(self.lr, step, of=params) * (corrected / (1.0 - self.beta1 ** (step + 1))), scale)
 
 
 @dataclass(frozen=True)
@@ -316,16 +326,9 @@ class RMSprop:
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
         """Move `params` in place."""
         root = state["root"]
-        root *= np.sqrt(self.alpha)
-        _hypot(root, np.sqrt(1.0 - self.alpha) * grad)
-        if self.eps:
-            grad /= root + self.eps
-        else:
-            grad /= root if root.all() else np.where(root == 0.0, 1.0, root)
-        grad *= _rate(self.lr, step, of=params)
-        if np.ndim(scale) or scale != 1.0:
-            grad *= scale
-        params -= grad
+        _average_squares(root, grad, self.alpha)
+        grad /= _divisor(root, self.eps)
+        _move(params, grad, _rate(self.lr, step, of=params), scale)
 
 
 @dataclass(frozen=True)

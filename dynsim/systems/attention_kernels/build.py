@@ -140,7 +140,7 @@ def from_arrays(
     samples = Samples(X, np.broadcast_to(Y, (len(kernels), *Y.shape)).copy(), U)
     about = {
         "system": "attention_kernels", "engine": "dense", "setting": None, "seed": None,
-        "kernels": [one.name for one in kernels], "trained": law.trained,
+        "axis_labels": {"kernel": [one.name for one in kernels]}, "trained": law.trained,
     }
     return _attention(law, samples, W, float(np.sqrt(d)) if c is None else float(c), about)
 
@@ -153,7 +153,8 @@ def _numbers(name: str, values: Any) -> NDArray:
 
 
 def _about(setting: Setting, seed: int, engine: str) -> dict[str, Any]:
-    return {"system": "attention_kernels", "engine": engine, "setting": setting.to_dict(), "seed": seed}
+    about = {"system": "attention_kernels", "engine": engine, "setting": setting.to_dict(), "seed": seed}
+    return about | {"axis_labels": {"kernel": [kernel.name for kernel in kernels_of(setting.kernel)]}}
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...layout import Layout
 from ...naming import unknown_name
 from ...products import laid_out_as, products
 
-__all__ = ["KERNELS", "Kernel", "kernels_of"]
+__all__ = ["KERNELS", "Kernel", "alike", "kernels_of"]
 
 Pulled = tuple[NDArray, NDArray | None]
 
@@ -170,3 +171,8 @@ def kernels_of(text: str) -> tuple[Kernel, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"kernel={text!r} names a kernel twice")
     return tuple(KERNELS[name] for name in names)
+
+
+def alike(layout: Layout, weights: Mapping[str, NDArray]) -> NDArray:
+    """Return the parameters (P,) of a layout with a first axis of kernels in each block, at which all kernels have the same weights."""
+    return layout.pack(**{name: np.broadcast_to(weights[name], shape) for name, shape in layout.shapes.items()})

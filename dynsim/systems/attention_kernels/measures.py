@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...measures import Column, Measure, Watched
+from ...measures import Column, Computed, Measure, Watched
 from ...simulate import State
 from ...trajectory import Trajectory
 from .classifier.landscape import interior_minima, roughness
@@ -80,10 +80,10 @@ class _AtStep:
 
 
 START = {
-    "rank": Column("rank of the Gram matrix at the start, least over kernels"),
+    "rank": Column("rank of the Gram matrix at the start, least over kernels and starts"),
     "rank_rule": Column("the largest rank that it can have, min(H D, N n) for one output"),
-    "condition": Column("least over largest eigenvalue of the Gram matrix at the start, mean over kernels"),
-    "floor": Column("loss that training W_V alone leaves, mean over kernels"),
+    "condition": Column("least over largest eigenvalue of the Gram matrix at the start, mean over kernels and starts"),
+    "floor": Column("loss that training W_V alone leaves, mean over kernels and starts"),
     "jacobian_rank": Column("rank of the token Jacobian at the start, largest over queries"),
     "pair_floor": Column("loss below which pairs of softmax heads cannot come"),
 }
@@ -102,7 +102,7 @@ class Start:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        return _OfTheStart(_start)
+        return Computed(_start)
 
 
 def _start(run: Trajectory) -> dict[str, float]:
@@ -117,21 +117,6 @@ def _start(run: Trajectory) -> dict[str, float]:
     if "jacobian_rank" in c:
         found["jacobian_rank"] = float(c["jacobian_rank"].max())
     return found
-
-
-class _OfTheStart:
-    """Numbers that need no step: they are made of what the system noted at its start, or of the setting."""
-
-    settled = True
-
-    def __init__(self, read: Callable[[Trajectory], dict[str, float]]) -> None:
-        self.read = read
-
-    def see(self, state: State) -> None:
-        """Do nothing."""
-
-    def result(self, run: Trajectory) -> Mapping[str, NDArray]:
-        return {name: np.asarray(value) for name, value in self.read(run).items()}
 
 
 @dataclass(frozen=True)
@@ -181,7 +166,7 @@ class Slopes:
             )
             return {"slope": max(slopes)}
 
-        return _OfTheStart(read)
+        return Computed(read)
 
 
 MEASURES: Mapping[str, tuple[Measure, ...]] = {

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ...claims import Inconclusive
 from ...trajectory import Trajectory
-from .kernels import kernels_of
 from .settings import Regression, Setting
 
 __all__ = ["Reading", "reading"]
@@ -57,9 +56,7 @@ class Reading:
     @cached_property
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels, in the order of the first axis after time."""
-        if self.task == "arrays":
-            return tuple(self.run.provenance.get("kernels", ()))
-        return tuple(kernel.name for kernel in kernels_of(self.setting.kernel))
+        return tuple(self.run.provenance.get("axis_labels", {}).get("kernel", ()))
 
     def index(self, kernel: str) -> int:
         """Return the position of a kernel; Inconclusive if the run is of other kernels."""

@@ -136,12 +136,13 @@ def test_the_sides_of_the_condition():
 
 
 def test_a_larger_W_O_makes_the_condition_true():
-    """With W_V = 0 the left side stays and the right is linear in o_scale, so that `factor` is exact."""
+    """With W_V = 0 the left side stays and the right is linear in o_scale: how much larger it must be is exact."""
     setting = SETTING.replace(v_scale=0.0, tied=True, kernel="gaussian")
     first = ak.dense(setting, 0)
     sides = sufficient(first, first.constants["loss_0"][0], 2 * first.constants["gram_eigenvalues"][0, :, -1])
-    assert sides.factor[0] > 10.0, "not true at o_scale = 1: the negative control"
-    there = ak.dense(setting.replace(o_scale=float(sides.factor[0])), 0).constants
+    factor = float(sides.left[0] / sides.right[0])
+    assert factor > 10.0, "not true at o_scale = 1: the negative control"
+    there = ak.dense(setting.replace(o_scale=factor), 0).constants
     assert there["sufficient_left"][0] == pytest.approx(sides.left[0], rel=1e-10)
     assert there["sufficient_right"][0] == pytest.approx(there["sufficient_left"][0], rel=1e-10)
 

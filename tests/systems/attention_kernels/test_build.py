@@ -28,7 +28,10 @@ def test_forms_say_what_they_are(form):
     system = build(setting, 4)
     assert type(system) is kind
     engine = "queries" if kind is ak.QueryModel else "dense"
-    about = {"system": "attention_kernels", "engine": engine, "setting": setting.to_dict(), "seed": 4}
+    about = {
+        "system": "attention_kernels", "engine": engine, "setting": setting.to_dict(), "seed": 4,
+        "axis_labels": {"kernel": setting.kernel.split("+")},
+    }
     assert system.provenance == about and ak.Setting.from_dict(about["setting"]) == setting
     assert same_bits(build(setting, 4).start, system.start) and not same_bits(build(setting, 5).start, system.start) or form == "example"
     assert set(system.observables) <= set(ak.OBSERVABLES) and {"train_loss", "grad_norm"} <= set(system.observables)
@@ -77,7 +80,7 @@ def test_arrays_of_a_seed_are_the_system_of_the_seed(pooled):
     run = simulate(system, GradientDescent(0.1), steps=10)
     assert_same_bits(run, simulate(drawn, GradientDescent(0.1), steps=10))
     about = {"system": "attention_kernels", "engine": "dense", "setting": None, "seed": None}
-    assert system.provenance == {**about, "kernels": setting.kernel.split("+"), "trained": setting.trained}
+    assert system.provenance == {**about, "axis_labels": {"kernel": setting.kernel.split("+")}, "trained": setting.trained}
     assert set(system.constants) == set(drawn.constants)
     assert all(np.array_equal(system.constants[name], value) for name, value in drawn.constants.items())
 

@@ -240,13 +240,28 @@ def test_bounds_are_those_on_paper(run):
     )
     np.testing.assert_array_equal(labelled(loss, "Gaussian").get_ydata(), f)
     blue = [line for line in loss.lines if line.get_color() == KERNEL_COLOURS["gaussian"] and line.get_linestyle() != "-"]
-    least = np.minimum.accumulate(Lambda)
-    np.testing.assert_allclose(blue[0].get_ydata(), f[0] * (1.0 - lr * least / (2 * N)) ** joint.at, rtol=1e-12)
+    np.testing.assert_allclose(blue[0].get_ydata(), [f[0] * np.prod(1.0 - lr * Lambda[:t] / N) for t in joint.at], rtol=1e-12)
     np.testing.assert_allclose(labelled(ratio, "Gaussian, all").get_ydata(), g**2 * N / (2.0 * Lambda * f), rtol=1e-13)
     np.testing.assert_allclose(labelled(path, "Gaussian").get_ydata(), [lr * g[:i].sum() for i in range(len(g))], rtol=1e-12, atol=1e-300)
     level = [line for line in path.lines if line.get_color() == KERNEL_COLOURS["gaussian"] and line.get_linestyle() != "-"]
     assert level[0].get_ydata()[0] == pytest.approx(path_bound(f[0], Lambda[0], N), rel=1e-13)
     np.testing.assert_array_equal(labelled(stays, "Gaussian").get_ydata(), Lambda / Lambda[0])
+
+
+def test_the_bound_of_a_flow_is_that_of_the_sufficient_condition():
+    flow = made("joint", rule=GradientFlow(rtol=1e-9, atol=1e-12), until=0.3, at=np.linspace(0.0, 0.3, 5))
+    ax = figures.plot_loss_bound(flow)
+    f, Lambda = (flow[name][0, 1, 0] for name in ("train_loss", "Lambda"))
+    line = [line for line in ax.lines if line.get_color() == KERNEL_COLOURS["gaussian"] and line.get_linestyle() != "-"]
+    np.testing.assert_allclose(line[0].get_ydata(), f * np.exp(-Lambda * flow.at / 4), rtol=1e-12)  # N = 2
+    assert "(a), (b) and (d) need not hold" in words(figures.bounds(flow))
+
+
+def test_no_bound_where_a_step_is_missing():
+    seldom = made("joint", record={name: 10 if name == "Lambda" else 1 for name in _JOINT})
+    ax = figures.plot_loss_bound(seldom)
+    assert "no bound: Lambda was not recorded at every step" in words(ax.figure).replace("\n", " ")
+    assert all(line.get_linestyle() == "-" for line in ax.lines if len(line.get_xdata()))
 
 
 def test_the_sufficient_condition_is_told_in_words(run):

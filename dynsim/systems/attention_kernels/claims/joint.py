@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ....claims import Claim, Inconclusive, Measured, Source
 from ....deciding import at_least, at_most
 from ..reading import Reading
-from ..regression.bounds import path_bound
+from ..regression.bounds import VANISHED, loss_bound, path_bound, sufficient_loss_bound
 from .assumptions import DESCENT, about_regression, assuming, broken, given, is_descent, reading_about
 from .measuring import largest
 
@@ -20,8 +20,6 @@ SECTION = "docs/derivations/attention_kernels.md, section 4"
 PAGE = Source("derived", SECTION)
 MEASURED = Source("ours", f"{SECTION}: found in runs; derived under the sufficient condition, for gradient flow or small enough steps")
 SUFFICES = Source("derived", f"{SECTION}, for gradient flow; that lr <= 1 / (2 lambda_max(G)) is near enough to it is found in runs")
-VANISHED = 1e-20
-"""Share of the loss at the start below which gradients are rounding."""
 
 
 def _N(r: Reading) -> float:
@@ -47,12 +45,12 @@ def _loss(evidence: Any) -> Measured:
     r = reading_about(JOINT, evidence)
     r.every_step("train_loss", "Lambda")
     steps, f, Lambda = r.together("train_loss", "Lambda")
-    return _under(r, steps, f, np.cumprod(1.0 - _lr(r) * Lambda[:-1] / _N(r), axis=0))
+    return _under(r, steps, f, loss_bound(f[0], Lambda, _N(r), _lr(r)))
 
 
-def _under(r: Reading, steps: NDArray, f: NDArray, factor: NDArray) -> Measured:
-    """Loss against its start times a factor (T - 1, kernels, starts) at all steps after the start."""
-    share = f[1:] / (f[0] * (factor + VANISHED))
+def _under(r: Reading, steps: NDArray, f: NDArray, bound: NDArray) -> Measured:
+    """Loss against its bound, both (T, kernels, starts), at all steps after the start."""
+    share = f[1:] / bound[1:]
     at, where = largest(share, r, steps[1:])
     return at_most(share[at], 1.0, where, "of the bound")
 
@@ -92,10 +90,7 @@ def _stays(evidence: Any) -> Measured:
 def _sufficient_loss(evidence: Any) -> Measured:
     r = reading_about(JOINT, evidence)
     steps, f, _ = r.together("train_loss", "Lambda")
-    t, Lambda_0 = steps[1:, None, None], _first_Lambda(r)
-    if r.lr is None:
-        return _under(r, steps, f, np.exp(-Lambda_0 * t / (2.0 * _N(r))))
-    return _under(r, steps, f, (1.0 - r.lr * Lambda_0 / (4.0 * _N(r))) ** t)
+    return _under(r, steps, f, sufficient_loss_bound(f[0], _first_Lambda(r), _N(r), steps[:, None, None], r.lr))
 
 
 def _sufficient(r: Reading) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ....layout import Layout
 from ....system import Observable
 from ..attention import BLOCKS, attend, attend_pullback
-from ..kernels import Kernel
+from ..kernels import Kernel, alike
 from .data import Sentences
 
 __all__ = ["Classifier", "layer_blocks"]
@@ -43,7 +43,7 @@ class Classifier:
     kernels : tuple of Kernel
     weights : mapping of str to ndarray
         Initial weights of one kernel: "embedding" (V, D), "positions" (n, D), "W_Q_1" (D, H, d) and so on for each layer, with W_O of shape
-        (H, d, D), "W_1" (D, hidden), "b_1", "W_2" (hidden, 2), "b_2". Or with a leading axis of kernels.
+        (H, d, D), "W_1" (D, hidden), "b_1", "W_2" (hidden, 2), "b_2".
     trained : tuple of str
         Blocks that are parameters.
     layers : int
@@ -81,8 +81,7 @@ class Classifier:
     @cached_property
     def start(self) -> NDArray:
         """Initial weights of the trained blocks, the same for all kernels, shape (P,)."""
-        many = (len(self.kernels),)
-        return self.layout.pack(**{name: np.broadcast_to(self.weights[name], many + self.weights[name].shape) for name in self.trained})
+        return alike(self.layout, self.weights)
 
     def member_axes(self, block: str) -> tuple[int, ...]:
         """Return the axis of kernels in a block's parameters."""

@@ -12,7 +12,7 @@ from ....claims import Inconclusive
 from ....plotting import line, theory
 from ....trajectory import Trajectory
 from ..reading import Reading
-from ..regression.bounds import path_bound
+from ..regression.bounds import loss_bound, path_bound, sufficient_loss_bound
 from ..regression.gram import loss_floor, predicted_loss
 from .drawing import (
     LEVEL,
@@ -155,11 +155,12 @@ def condition(r: Reading) -> str:
     left, right = float(r.constant("sufficient_left").max()), float(r.constant("sufficient_right").min())
     if left <= right:
         return f"sufficient condition (Gaussian kernel): met, {left:.3g} $\\leq$ {right:.3g}"
-    return f"sufficient condition (Gaussian kernel): not met, {left:.3g} > {right:.3g}: (b) and (d) need not hold"
+    panels = "(a), (b) and (d)" if r.run.clock == "time" else "(b) and (d)"
+    return f"sufficient condition (Gaussian kernel): not met, {left:.3g} > {right:.3g}: {panels} need not hold"
 
 
 def plot_loss_bound(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> Axes:
-    """Training loss below the bound that the least eigenvalue gives.
+    """Training loss below the bound that the least eigenvalue gives: of steps the one of each, of a flow that of the sufficient condition.
 
     Parameters
     ----------
@@ -176,12 +177,11 @@ def plot_loss_bound(run: Trajectory, *, ax: Axes | None = None, letter: str = ""
             rows = drawn(t)
             curves(ax, r, t[rows], positive(loss[rows]), colour, title)
         try:
-            label = r"$f_0\, (1 - \eta\Lambda_{min} / 2N)^t$" if r.lr else r"$f_0\, e^{-2 \Lambda_{min} t / N}$"
-            label += r", $\Lambda_{min}$ the least so far"
+            label = r"$f_0\, e^{-\Lambda_0 t / 2N}$, sufficient condition" if r.lr is None else r"$f_0 \prod_{s<t} (1 - \eta\Lambda_s / N)$"
             for kernel, _, colour in kernels(r):
                 at, bounded = _bound(r, kernel)
                 few = drawn(at)
-                ax.plot(at[few], bounded[few, 0], color=colour, label=label or None, **LIMIT)
+                ax.plot(at[few], positive(bounded[few, 0]), color=colour, label=label or None, **LIMIT)
                 label = ""
         except Inconclusive as reason:
             without(ax, "bound", reason)
@@ -191,12 +191,15 @@ def plot_loss_bound(run: Trajectory, *, ax: Axes | None = None, letter: str = ""
 
 
 def _bound(r: Reading, kernel: str) -> tuple[NDArray, NDArray]:
-    """Return times and the bound on the loss there, (T, starts), from the least Lambda recorded until then."""
-    t, Lambda = series(r, "Lambda", kernel)
-    least, N, f_0 = np.minimum.accumulate(Lambda, axis=0), float(r.constant("N")), r.of("train_loss", kernel)[0]
-    if r.lr is None:
-        return t, f_0 * np.exp(-2.0 * least * t[:, None] / N)
-    return t, f_0 * np.exp(t[:, None] * np.log1p(-np.minimum(r.lr * least / (2.0 * N), 1.0 - 1e-16)))
+    """Return times and the bound on the loss there, (T, starts): of steps that of claim loss_bound, of a flow that of sufficient_loss."""
+    if r.lr is not None:
+        r.every_step("train_loss", "Lambda")
+    t, f, Lambda = r.together("train_loss", "Lambda")
+    i, N = r.index(kernel), float(r.constant("N"))
+    with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges
+        if r.lr is None:
+            return t, sufficient_loss_bound(f[0, i], Lambda[0, i], N, t[:, None], None)
+        return t, loss_bound(f[0, i], Lambda[:, i], N, r.lr)
 
 
 def plot_lambda(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> Axes:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ....layout import Layout
 from ....products import products
 from ....system import Observable
-from ..kernels import Kernel
+from ..kernels import Kernel, alike
 
 __all__ = ["QueryModel"]
 
@@ -61,7 +61,7 @@ class QueryModel:
     @cached_property
     def start(self) -> NDArray:
         """Initial queries, the same for all kernels, shape (P,)."""
-        return np.broadcast_to(self.queries, (len(self.kernels), *self.queries.shape)).reshape(-1).copy()
+        return alike(self.layout, {"q": self.queries})
 
     @property
     def N(self) -> int:

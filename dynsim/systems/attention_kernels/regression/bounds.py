@@ -14,11 +14,59 @@ from numpy.typing import NDArray
 
 from ..kernels import Kernel
 
-__all__ = ["GAUSSIAN_SLOPE", "Sufficient", "kernel_slopes", "path_bound", "sufficient"]
+__all__ = ["GAUSSIAN_SLOPE", "VANISHED", "Sufficient", "kernel_slopes", "loss_bound", "path_bound", "sufficient", "sufficient_loss_bound"]
 
 GAUSSIAN_SLOPE = float(np.exp(-0.5))
 r"""Largest slope of :math:`e^{-x^2/2}`: the Gaussian similarity moves by at most :math:`e^{-1/2} c^{-1/2}` per unit of q - k, whatever
 the weights; with :math:`c = \sqrt d` that is :math:`e^{-1/2} d^{-1/4}`."""
+
+VANISHED = 1e-20
+"""Share of the loss at the start below which gradients are rounding; bounds on the loss allow it."""
+
+
+def loss_bound(f_0: NDArray, Lambda: NDArray, N: float, lr: float) -> NDArray:
+    r"""Return :math:`f_0 \prod_{s<t} (1 - \eta\Lambda_s/N)`, bound (29) of gradient descent, at all steps t.
+
+    Parameters
+    ----------
+    f_0 : ndarray, shape (...)
+        Loss at the start.
+    Lambda : ndarray, shape (T, ...)
+        Least eigenvalue of N G at steps 0 to T - 1.
+    N : float
+        Number of samples.
+    lr : float
+
+    Returns
+    -------
+    ndarray, shape (T, ...)
+        With `VANISHED` of f_0 added.
+    """
+    factors = np.concatenate([np.ones_like(Lambda[:1]), 1.0 - lr * Lambda[:-1] / N])
+    return f_0 * (np.cumprod(factors, axis=0) + VANISHED)
+
+
+def sufficient_loss_bound(f_0: NDArray, Lambda_0: NDArray, N: float, t: NDArray, lr: float | None) -> NDArray:
+    r"""Return :math:`f_0 (1 - \eta\Lambda_0/4N)^t`, (29), or of gradient flow :math:`f_0 e^{-\Lambda_0 t/2N}`, (26).
+
+    Parameters
+    ----------
+    f_0, Lambda_0 : ndarray
+        Loss and least eigenvalue of N G at the start.
+    N : float
+        Number of samples.
+    t : ndarray
+        Steps or times, which broadcasts against them.
+    lr : float or None
+        None for gradient flow.
+
+    Returns
+    -------
+    ndarray
+        With `VANISHED` of f_0 added.
+    """
+    share = np.exp(-Lambda_0 * t / (2.0 * N)) if lr is None else (1.0 - lr * Lambda_0 / (4.0 * N)) ** t
+    return f_0 * (share + VANISHED)
 
 
 def path_bound(f_0: NDArray, Lambda_0: NDArray, N: int) -> NDArray:
@@ -37,11 +85,6 @@ class Sufficient:
 
     left: NDArray
     right: NDArray
-
-    @property
-    def factor(self) -> NDArray:
-        """How much larger o_scale must be for equality if W_V = 0 at the start: the left side is free of it, the right is linear."""
-        return self.left / self.right
 
 
 def sufficient(model: Any, f_0: NDArray, Lambda_0: NDArray) -> Sufficient:

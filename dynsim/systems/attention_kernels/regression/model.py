@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ....layout import Layout
 from ....system import Observable
 from ..attention import BLOCKS, attend, attend_pullback
-from ..kernels import Kernel
+from ..kernels import Kernel, alike
 from .data import Samples
 
 __all__ = ["AttentionModel"]
@@ -59,8 +59,7 @@ class AttentionModel:
     @cached_property
     def start(self) -> NDArray:
         """Initial weights of the trained blocks, the same for all kernels, shape (P,)."""
-        many = (len(self.kernels),)
-        return self.layout.pack(**{name: np.broadcast_to(self.weights[name], many + self.weights[name].shape) for name in self.trained})
+        return alike(self.layout, self.weights)
 
     @property
     def N(self) -> int:
