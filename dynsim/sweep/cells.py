@@ -71,10 +71,11 @@ def _together(experiment: Experiment, measures: Sequence[Measure], seeds: Sequen
     rows: list[Row] = [{} for _ in seeds]
     record = tuple(dict.fromkeys(name for measure in measures for name in measure.record))
     for positions, system in _systems(experiment, seeds):
-        for part in _parts(system, experiment, record):
+        of = experiment.replace(seed=int(seeds[positions[0]])) if len(positions) == 1 else experiment  # measures may draw by the seed
+        for part in _parts(system, of, record):
             chosen = positions if part is ... else positions[part]
             one = system if part is ... else system.replicates(part)
-            for position, row in zip(chosen, _measured(experiment, one, measures, record), strict=True):
+            for position, row in zip(chosen, _measured(of, one, measures, record), strict=True):
                 rows[position] = row
     return rows
 

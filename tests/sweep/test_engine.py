@@ -14,7 +14,7 @@ from dynsim import Adam, GradientDescent, SignGD, SweepError, SweepInterrupted, 
 from dynsim.measures import First
 from dynsim.sweep import Points, Sampled, SweepFolderError, engine
 from dynsim.sweep.folder import read_rows
-from dynsim.systems import signal_noise
+from dynsim.systems import attention_kernels, signal_noise
 
 from ..helpers import same_bits
 from .jobs import Deadly, cannot_start
@@ -128,6 +128,13 @@ def test_what_was_measured_before_a_divergence_that_comes_later_counts():
     measure = First("train_loss", ">", 0.0, "at_once")
     table = sweep(TINY.replace(optimizer=GradientDescent(1e200)), seeds=2, measure=measure, workers=1)
     assert table.errors == [] and table["at_once"].tolist() == [0.0, 0.0]
+
+
+def test_a_measure_that_draws_draws_by_the_seed_of_its_cell():
+    experiment = attention_kernels.experiment("value_only").replace(steps=0).vary({"kernel": "softmax"})
+    together = sweep(experiment, seeds=3, measure="slopes", workers=1)["slope"]
+    alone = [sweep(experiment, seeds=[seed], measure="slopes", workers=1)["slope"][0] for seed in range(3)]
+    assert same_bits(together, np.array(alone)) and len(set(alone)) == 3
 
 
 def test_horizons():
@@ -309,7 +316,7 @@ def test_a_seed_that_kills_its_worker_takes_no_other_with_it():
 
 SCRIPT = """
 from dynsim import sweep
-from dynsim.systems import signal_noise
+from dynsim.systems import attention_kernels, signal_noise
 {extra}
 if __name__ == "__main__":
     sweep(signal_noise.experiment("tiny"), {{"m_k": [2, 3]}}, measure={measure}, workers=2)
