@@ -19,12 +19,14 @@ from .naming import unknown_name
 from .optimizers import (
     OPTIMIZERS,
     SIGN_LIKE,
+    ClipNorm,
     as_optimizer,
     changed_rule,
     describe,
     from_description,
     from_text,
     has_rate,
+    has_schedule,
     rule_fields,
 )
 from .progress import Progress
@@ -133,16 +135,19 @@ class Experiment:
         """Return a copy with another horizon: steps, or the time of a flow."""
         return self.replace(until=float(horizon)) if self.flows else self.replace(steps=int(horizon))
 
-    def rule(self, text: str) -> Any:
+    def rule(self, text: str, lr: float | None = None) -> Any:
         """Return the rule that a text describes, at this experiment's rate for it unless the text says otherwise.
 
-        Its rate is that of the experiment's own rule if it is of the same name; else the one in `rates`; else, of SignGD and Adam, whose
-        steps are as long as their rates, the other's.
+        Where the experiment's own rate has a schedule, or its gradient is clipped, so is the other's: its rate is the schedule's peak.
+        The rate is that of the experiment's own rule if it is of the same name; else the one in `rates`; else, of SignGD, Adam and
+        RMSprop, whose steps are as long as their rates, the first known one of the others'.
 
         Parameters
         ----------
         text : str
             As `dynsim.optimizers.from_text` takes it.
+        lr : float, optional
+            Rate, or peak, where the text names none; default as above.
 
         Raises
         ------
@@ -156,7 +161,12 @@ class Experiment:
         >>> experiment.rule("adam:0.9"), experiment.rule("gd")
         (Adam(lr=5e-05, beta1=0.9, beta2=0.999, eps=1e-08), GradientDescent(lr=0.1, momentum=0.0))
         """
-        return from_text(text, self._rate)
+        rule = from_text(text, self._rate if lr is None else lr)
+        own = self.optimizer
+        if has_schedule(own) and has_rate(rule) and not has_schedule(rule):
+            rule = changed_rule(rule, {"lr": dataclasses.replace(own.lr, peak=float(rule.lr))})
+        clips = isinstance(own, ClipNorm) and has_rate(rule) and rule.needs == "gradient"  # signs are the same either way
+        return ClipNorm(rule, own.max_norm) if clips else rule
 
     def _rate(self, name: str) -> Any:
         known = {**self.rates, **({} if self.flows else {describe(self.optimizer)["rule"]: self.optimizer.lr})}

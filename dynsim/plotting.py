@@ -1,7 +1,7 @@
 """The shared visual language: simulation solid, theory black dashed, bounds grey, stages as labelled bands, verdicts in titles.
 
 Nothing here touches pyplot or the global rcParams: figures are plain objects, freed when the last reference goes.
-Only this module and the `figures` modules, those of the systems and of `scaling` and `phase`, import Matplotlib.
+Only this module, `axes` and the `figures` modules, those of the systems and of `scaling` and `phase`, import Matplotlib.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from PIL import Image
 from .claims import Inconclusive, Verdict
 
 __all__ = [
-    "COLOURS", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "log_axis", "measured", "new_axes",
-    "new_figure", "note", "panel", "predicted", "save", "some", "stage_bands", "theory",
+    "COLOURS", "LEVEL", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "log_axis", "measured", "new_axes",
+    "new_figure", "note", "panel", "panel_title", "predicted", "save", "some", "stage_bands", "theory",
 ]
 
 COLOURS = {
@@ -40,6 +40,9 @@ COLOURS = {
 
 VERDICT_COLOURS = {"holds": "#00664B", "violated": "#B03000", "not applicable": COLOURS["grey"], "inconclusive": COLOURS["grey"]}
 """The word is always written out; the colour only helps to find it."""
+
+LEVEL: dict[str, Any] = {"color": COLOURS["grey"], "linewidth": 1.0, "linestyle": (0, (1, 1.5)), "zorder": 1.5}
+"""Style of levels: floors, thresholds, chance, equality."""
 
 HEAD, TITLE, LABEL, TICK, SMALL = 10.5, 9.0, 8.5, 7.5, 7.0
 """Font sizes in points."""
@@ -146,6 +149,11 @@ def panel(ax: Axes | None, title: str, verdicts: Iterable[Verdict] = (), *, lege
         note(ax, str(reason))
     frame(ax)
     _title(ax, title, tuple(verdicts))
+
+
+def panel_title(letter: str, text: str) -> str:
+    """Return a panel's title with its letter."""
+    return f"({letter}) {text}" if letter else text
 
 
 def frame(ax: Axes) -> None:

@@ -13,6 +13,8 @@ SYSTEMS = {
     "signal_noise": "Two-layer transformer on sparse signal-noise data under sign gradient descent (Li et al., arXiv 2410.04870)",
     "cooccurrence": "Gradient flow of a shallow transformer on word co-occurrence (Yang et al., arXiv 2410.09605)",
     "attention_kernels": "Softmax against Gaussian attention kernels under gradient descent (after Song et al., arXiv 2411.07538)",
+    "gradient_heterogeneity":
+        "Why sign updates beat gradient descent, and when they do not (after Tomihari & Sato, arXiv 2502.00213)",
     "noisy_mnist": "The same transformer on two digits of MNIST with noise (after Fig. 2d of Li et al., arXiv 2410.04870)",
 }
 """Systems by name: the registry line a new paper adds."""

@@ -89,3 +89,10 @@ def test_how_heterogeneous_measures_every_model():
         s = m.scalars()
         assert 0 < s["gradient_gini"] < 1 and abs(s["ratio"] / s["ratio_by_identity"] - 1) < 1e-12
         assert abs(s["R"] / (s["phi"] * s["ratio"]) - 1) < 1e-12
+
+
+def test_signs_win_where_blocks_differ_along_the_axes():
+    even, some, many, flat, turned = example("when_signs_win").compute().values()
+    assert even[0] == pytest.approx(1.0) == flat[0] and 1.0 < some[0] < many[0]
+    assert even[1] < some[1] < many[1] and many[1] >= 8 * some[1] and many[2] <= 2.2 * some[2]
+    assert flat[1] == even[1] and turned[1] == many[1] and turned[2] >= 5 * many[2]

@@ -10,6 +10,7 @@ import pytest
 
 from dynsim import Adam, Experiment, GradientDescent, Interrupted, SignGD
 from dynsim.experiment import by_name
+from dynsim.optimizers import ClipNorm, GradientFlow, LinearDecay, RMSprop
 from dynsim.registry import SYSTEMS, system_module
 from dynsim.systems import signal_noise as sn
 
@@ -149,3 +150,45 @@ def test_a_form_without_some_quantities_records_the_others():
         assert "G" in run and "neuron_products_change" not in run and set(run.arrays) < set(record)
     with pytest.raises(ValueError, match="unknown recorded quantity 'H'"):
         tiny.replace(record=("H",)).run(engine="gram")
+
+
+# -- rules as texts ----------------------------------------------------------------------------------------------------------
+
+CLIPPED = TINY.replace(optimizer=ClipNorm(Adam(LinearDecay(3e-3, 40, warmup=4), beta1=0.8), 2.0), rates={"gd": 0.3, "rmsprop": 1e-3})
+
+
+def decayed(peak):
+    return LinearDecay(peak, 40, warmup=4)
+
+
+@pytest.mark.parametrize("text, rule", [
+    ("gd", ClipNorm(GradientDescent(decayed(0.3)), 2.0)), ("gd:0.9", ClipNorm(GradientDescent(decayed(0.3), momentum=0.9), 2.0)),
+    ("gd:lr=0.5", ClipNorm(GradientDescent(decayed(0.5)), 2.0)), ("adam:0.5,lr=0.01", ClipNorm(Adam(decayed(0.01), 0.5), 2.0)),
+    ("adam", ClipNorm(Adam(decayed(3e-3)), 2.0)), ("rmsprop", ClipNorm(RMSprop(decayed(1e-3)), 2.0)),
+    ("signgd:0.9", ClipNorm(SignGD(decayed(3e-3), momentum=0.9), 2.0)),
+    ("signgd", SignGD(decayed(3e-3))), ("signgd:lr=1", SignGD(decayed(1.0))),
+])
+def test_another_rule_keeps_schedule_and_clip(text, rule):
+    """The rate is the peak; Adam's own is a sign's too; without momentum signs are the same whatever the gradient is clipped to."""
+    assert CLIPPED.rule(text) == rule == CLIPPED.vary({"optimizer": text}).optimizer
+    free = CLIPPED.replace(optimizer=CLIPPED.optimizer.optimizer).rule(text)
+    assert free == (rule.optimizer if isinstance(rule, ClipNorm) else rule), "no clip where there was none"
+    plain = TINY.replace(optimizer=ClipNorm(Adam(3e-3)), rates=CLIPPED.rates).rule(text)
+    assert plain.lr == rule.lr.peak, "no schedule where there was none"
+
+
+def test_the_same_rule_keeps_its_rate_and_a_flow_has_neither():
+    sign = TINY.replace(optimizer=SignGD(decayed(0.35), momentum=0.5), rates={"signgd": 7.0, "adam": 0.1})
+    assert sign.rule("signgd") == SignGD(decayed(0.35)) and sign.rule("signgd:0.5") == sign.optimizer, "not the one in rates"
+    assert sign.rule("adam") == Adam(decayed(0.1)) and sign.vary({"optimizer": "adam", "lr": 0.2}).optimizer == Adam(decayed(0.2))
+    assert CLIPPED.vary({"optimizer": "gd", "lr": 0.2, "clip": 5.0}).optimizer == ClipNorm(GradientDescent(decayed(0.2)), 5.0)
+    for experiment in (sign, CLIPPED):
+        assert experiment.rule("flow") == GradientFlow()
+    with pytest.raises(ValueError, match="gd has no learning rate here"):
+        sign.rule("gd")
+
+
+def test_rules_with_schedule_and_clip_survive_files(tmp_path):
+    for text in ("gd:0.9", "signgd", "adam"):
+        changed = CLIPPED.vary({"optimizer": text})
+        assert through_toml(changed, tmp_path) == changed

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dynsim import Adam, At, First, SignGD, Verdicts, check, simulate, sweep
-from dynsim.measures import Column, Series, Watched, as_measures, bounded_steps
-from dynsim.systems import signal_noise
+from dynsim.measures import Column, Computed, Series, Watched, as_measures, bounded_steps
+from dynsim.systems import gradient_heterogeneity, signal_noise
 from dynsim.systems.signal_noise.predictions import LEVELS, loss_bounds
 from dynsim.systems.signal_noise.reading import reading
 
@@ -246,6 +246,64 @@ def test_a_measure_of_ones_own():
     experiment = signal_noise.experiment("tiny")
     (row,) = observe(experiment, [Largest()], [3])
     assert row["largest"][0] == pytest.approx(experiment.replace(seed=3).run()["train_loss"].max(), rel=1e-13)
+
+
+ONE_BY_ONE = gradient_heterogeneity.experiment("gradient_path")
+"""Of a system whose seeds do not run together."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A measure of one's own that is computed at the end: the step at which the run ended."""
+
+    settled: bool
+    name: str = "ended"
+    record: ClassVar = ()
+
+    @property
+    def columns(self):
+        return {self.name: Column("last step")}
+
+    def watch(self, watched):
+        return Computed(lambda run: {self.name: run.last_step}, settled=self.settled)
+
+
+@pytest.mark.parametrize("settled, beside, ended", [
+    (True, [], 0), (False, [], 40), (True, ["train_loss@7"], 7), (False, ["train_loss@7"], 40), (True, ["train_loss@end"], 40),
+])
+def test_what_is_computed_ends_a_run_unless_it_needs_its_steps(settled, beside, ended):
+    """Settled from the beginning it lets a run end with what else is measured; not settled it keeps it going to the horizon."""
+    experiment = ONE_BY_ONE.replace(steps=40)
+    (row,) = observe(experiment, [Ended(settled), *beside], [1])
+    assert row["ended"][0] == ended and row["steps"][0] == experiment.steps == 40
+    (row,) = observe(experiment, [Ended(True), Ended(False, "whole")], [1])
+    assert row["ended"][0] == row["whole"][0] == 40
+
+
+def test_computed_numbers_are_arrays_by_name():
+    experiment = signal_noise.experiment("tiny")
+    watch = Computed(lambda run: {"one": run.last_step, "many": [1.0, 2.0], "none": np.nan})
+    watch.see(None)
+    found = watch.result(experiment.replace(steps=3).run())
+    assert watch.settled is True and Computed(dict, settled=False).settled is False
+    assert [found[name].shape for name in ("one", "many", "none")] == [(), (2,), ()] and found["one"] == 3 and np.isnan(found["none"])
+
+
+@dataclass(frozen=True)
+class SeedOf:
+    """A measure of one's own that draws: the seed it would draw from."""
+
+    record: ClassVar = ()
+    columns: ClassVar = {"drawn_from": Column("seed")}
+
+    def watch(self, watched):
+        return Computed(lambda run: {"drawn_from": watched.experiment.seed})
+
+
+def test_a_measure_draws_from_the_seed_of_its_own_row():
+    """Where seeds run one by one; systems that carry many at once have their seeds in their provenance."""
+    table = sweep(ONE_BY_ONE.replace(steps=0), seeds=[3, 5], measure=SeedOf(), workers=1)
+    assert table.errors == [] and table["drawn_from"].tolist() == [3, 5]
 
 
 MEMORY = """

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..experiment import Experiment
-from ..optimizers import OPTIMIZERS, changed_rule, describe, from_text, has_rate
+from ..optimizers import OPTIMIZERS, changed_rule, describe, has_rate
 from ..registry import SYSTEMS, system_module
 from .summary import horizon_text, literal_text, rule_text
 
@@ -149,7 +149,7 @@ def _rule(start: Experiment, text: str, lr: float | None) -> Any:
         return start.rule(text)
     if "lr" in (part.partition("=")[0].strip() for part in text.partition(":")[2].split(",")):
         raise ValueError(f"--optimizer {text!r}: lr is given twice")
-    rule = from_text(text, lr)
+    rule = start.rule(text, lr)
     if not has_rate(rule):
         raise ValueError(f"--lr {lr:g}: gradient flow has no learning rate")
     return rule

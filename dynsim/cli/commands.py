@@ -43,7 +43,7 @@ from .listing import TABLES, table_text
 from .phase import phase_command
 from .runfolder import RunFolder
 from .scaling import scaling_command
-from .study import study_commands
+from .study import is_study, run_study, study_commands
 from .summary import Summary, experiment_text, predictions, rule_text, summarise, wrap
 from .sweeping import sweep_command
 from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
@@ -153,6 +153,8 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if is_study(args):
+        return run_study(args)
     return grid_study(args) if is_grid(args) else _simulated(args, args.system)
 
 

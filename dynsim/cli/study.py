@@ -29,7 +29,7 @@ from .scaling import laws_of
 from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, run_options, table_text, told
 
-__all__ = ["make_study", "study_commands", "study_folder", "study_options"]
+__all__ = ["is_study", "make_study", "run_study", "study_commands", "study_folder", "study_options"]
 
 FILES = ("study.json", "report.json", "report.csv", "report.tex")
 """Files of every study's folder besides figures and sweeps."""
@@ -64,6 +64,37 @@ def _study(name: str | None, args: argparse.Namespace) -> int:
     if name not in studies:
         raise ValueError(unknown_name("study", name, studies))
     return make_study(name, studies[name], args, study_folder(name, args))
+
+
+ALONE = ("config", "optimizer", "lr", "steps", "until", "target_loss", "seed", "record", "every", "closely", "points", "snr", "optimizers")
+"""Options of ``dynsim run`` that one run takes and a study does not."""
+
+
+def is_study(args: argparse.Namespace) -> bool:
+    """Tell whether the preset of ``dynsim run`` is a study: a comparison that takes more than one run.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a preset nor a study of the system; names the nearest of both.
+    """
+    if args.system is None or args.preset is None or args.config is not None:
+        return False
+    module = system_module(args.system)
+    presets, studies = getattr(module, "PRESETS", {}), getattr(module, "STUDIES", {})
+    if args.preset not in presets and args.preset not in studies:
+        raise ValueError(unknown_name("preset", args.preset, {**presets, **studies}))
+    return args.preset not in presets
+
+
+def run_study(args: argparse.Namespace) -> int:
+    """Make the study that ``dynsim run SYSTEM --preset NAME`` names."""
+    given = [name for name in ALONE if getattr(args, name) is not None] + (["set"] if args.fields else [])
+    given += [name for name, value in (("engine", args.engine != "auto"), ("overwrite", args.overwrite)) if value]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} does not go with {args.preset!r}, which is a study of many runs: dynsim list "
+                         "studies tells what it varies, dynsim sweep varies what you like")
+    return _study(args.preset, args)
 
 
 def study_folder(name: str, args: argparse.Namespace) -> RunFolder | None:

@@ -12,7 +12,8 @@ matrices, tokens as indices.
 `torch_attention`, `torch_queries` and `torch_classifier` are the peers of attention kernels: functions from weights to the loss of one
 kernel. `torch_attention_steps`, `torch_queries_steps` and `torch_classifier_steps` run them.
 
-`torch_transformer` is the peer of the small transformer of gradient heterogeneity, `torch_transformer_steps` runs it.
+`torch_transformer` is the peer of the small transformer of gradient heterogeneity; `torch_transformer_steps` runs it,
+`torch_transformer_gradient` and `torch_transformer_product` form its gradient and a product with its Hessian.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dynsim import Adam
 
 NAMES = (
     "mean_value_signal", "mean_value_noise", "query_signal", "key_signal", "query_noise", "key_noise",
@@ -484,12 +487,16 @@ def transformer_gap(system: Any) -> tuple[float, float]:
     return abs(float(loss.detach()) / float(cache.loss) - 1.0), max(gaps)
 
 
-def torch_transformer_steps(system: Any, lr: float, steps: int, *, fused: bool = False) -> dict[str, NDArray]:
-    """Run torch.optim.Adam, by default its loop over lists of tensors ("foreach"), on the sequences that dynsim takes."""
+def torch_transformer_steps(system: Any, rule: Any, steps: int, *, fused: bool = False) -> dict[str, NDArray]:
+    """Run torch.optim.Adam, by default its loop over lists of tensors ("foreach"), or SGD on the sequences that dynsim takes."""
     import torch
 
     loss, leaves = torch_transformer(system), _transformer_leaves(system)
-    optimizer = torch.optim.Adam(leaves.values(), lr=lr, fused=fused, foreach=not fused)
+    form = {"fused": fused, "foreach": not fused}
+    if isinstance(rule, Adam):
+        optimizer: Any = torch.optim.Adam(leaves.values(), lr=rule.lr, betas=(rule.beta1, rule.beta2), eps=rule.eps, **form)
+    else:
+        optimizer = torch.optim.SGD(leaves.values(), lr=rule.lr, momentum=rule.momentum, **form)
     losses = torch.empty(steps + 1, dtype=torch.float64)
     for step in range(steps + 1):
         batch = system.batch(step)
@@ -500,3 +507,35 @@ def torch_transformer_steps(system: Any, lr: float, steps: int, *, fused: bool =
             now.backward()
             optimizer.step()
     return {"train_loss": losses.numpy()}
+
+
+def torch_transformer_gradient(system: Any) -> Callable[[], list[Any]]:
+    """Return a function that forms the gradient on the first step's sequences, a tensor a block."""
+    import torch
+
+    loss, leaves, batch = torch_transformer(system), _transformer_leaves(system), system.batch(0)
+    tokens, y, blocks = torch.from_numpy(batch.tokens), torch.from_numpy(batch.y), list(leaves.values())
+    return lambda: list(torch.autograd.grad(loss(tokens, y, leaves), blocks))
+
+
+def torch_transformer_product(system: Any, v: NDArray) -> Callable[[], list[Any]]:
+    """Return a function that multiplies a direction (P,) by the Hessian there: the gradient, and backward once more through it."""
+    import torch
+
+    loss, leaves, batch = torch_transformer(system), _transformer_leaves(system), system.batch(0)
+    tokens, y, blocks = torch.from_numpy(batch.tokens), torch.from_numpy(batch.y), list(leaves.values())
+    along = [torch.from_numpy(np.array(part)) for part in vars(system.layout.views(v)).values()]
+
+    def product() -> list[Any]:
+        slope = torch.autograd.grad(loss(tokens, y, leaves), blocks, create_graph=True)
+        return list(torch.autograd.grad(slope, blocks, along))
+
+    return product
+
+
+def transformer_product_gap(system: Any, v: NDArray) -> float:
+    """Return the largest difference of dynsim's and the peer's product in a block, relative to the largest entry of the block."""
+    views, out = system.layout.views(np.array(system.start)), system.layout.views(np.empty(system.layout.size))
+    system.hessian_vector(views, system.forward(views, system.batch(0)), system.layout.views(v), out)
+    pairs = zip(vars(out).values(), (part.numpy() for part in torch_transformer_product(system, v)()), strict=True)
+    return max(float(np.abs(ours - theirs).max() / np.abs(ours).max()) for ours, theirs in pairs)

@@ -25,7 +25,7 @@ import platform
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -33,11 +33,13 @@ import compiled
 import numpy as np
 import peers
 
-from dynsim import GradientDescent, SignGD, simulate, sweep
+from dynsim import Adam, GradientDescent, SignGD, simulate, sweep
 from dynsim.flow import velocity_of
-from dynsim.optimizers import GradientFlow
+from dynsim.optimizers import GradientFlow, changed_rule
 from dynsim.recording import log_times
-from dynsim.systems import attention_kernels, cooccurrence, signal_noise
+from dynsim.systems import attention_kernels, cooccurrence, gradient_heterogeneity, signal_noise
+from dynsim.systems.gradient_heterogeneity.quadratic import targets
+from dynsim.systems.gradient_heterogeneity.quadratic.model import quadratic
 
 RULE = SignGD(5e-5)
 FIGURE3 = signal_noise.preset("figure3")
@@ -421,6 +423,119 @@ def races_of_attention_kernels(steps: int, rounds: int, *, quick: bool) -> list[
     return table
 
 
+# -- gradient heterogeneity ------------------------------------------------------------------------------------------------
+
+
+def stirred(system: Any) -> Any:
+    """Return the system at a start where gains are not 1 nor biases 0, so that the comparison is about these, too."""
+    rng = np.random.default_rng(0)
+    return replace(system, start=system.start + 0.1 * rng.standard_normal(system.layout.size))
+
+
+def race_of_transformers(norm: str, steps: int, rounds: int) -> list[Row]:
+    """Race training steps of the small transformer, each on new sequences that both draw alike, against PyTorch."""
+    import torch
+
+    setting = gradient_heterogeneity.Transformer(norm=norm)
+    system, given = gradient_heterogeneity.dense(setting, seed=0), torch.get_num_threads()
+    if not (gap := max(peers.transformer_gap(stirred(system)))) < 1e-12:
+        raise SystemExit(f"transformer, {norm}: autograd returns another loss or gradient than dynsim (relative gap {gap:.1e}): no race")
+    table: list[Row] = []
+    for rule, forms in ((Adam(1e-3), (False, True)), (GradientDescent(0.1), (False,))):
+        ours = simulate(system, rule, steps=20, record=["train_loss"])["train_loss"]
+        contestants = [Contestant("dense", lambda rule=rule: simulate(system, rule, steps=steps, record=["train_loss"]), steps)]
+        for fused, threads in itertools.product(forms, sorted({1, given})):
+            name = f"torch{' fused' * fused}, {threads} thread{'s' * (threads > 1)}"
+            theirs = peers.torch_transformer_steps(system, rule, 20, fused=fused)["train_loss"]
+            if not (gap := np.abs(ours / theirs - 1).max()) < TOLERANCE:
+                raise SystemExit(f"transformer, {norm}: {name} computes another loss than dynsim (relative gap {gap:.1e}): no race")
+            run = with_threads(threads, lambda rule=rule, fused=fused: peers.torch_transformer_steps(system, rule, steps, fused=fused))
+            contestants.append(Contestant(name, run, steps))
+        title = f"transformer, {norm}, {'Adam' if isinstance(rule, Adam) else 'GD'}"
+        table += rows(title, contestants, rounds, {c.name: ">= 1" for c in contestants})
+    torch.set_num_threads(given)
+    return table
+
+
+def race_of_products(norm: str, many: int, rounds: int) -> list[Row]:
+    """Race a product with the Hessian, from the parameters and from a gradient's cache, against a gradient and a double backward pass."""
+    import torch
+
+    setting = gradient_heterogeneity.Transformer(norm=norm)
+    system, given = stirred(gradient_heterogeneity.dense(setting, seed=0)), torch.get_num_threads()
+    v = np.random.default_rng(1).standard_normal(system.layout.size)
+    if not (gap := peers.transformer_product_gap(system, v)) < 1e-11:  # a gradient's bound and a digit: products cancel more
+        raise SystemExit(f"transformer, {norm}: autograd returns another product than dynsim (relative gap {gap:.1e}): no race")
+    params, out, along = (system.layout.views(x) for x in (np.array(system.start), np.empty(system.layout.size), v))
+    batch = system.batch(0)
+
+    def gradient() -> Any:
+        cache = system.forward(params, batch)
+        system.backward(params, cache, out)
+        return cache
+
+    cache = gradient()
+    ways = {
+        "product": lambda: system.hessian_vector(params, system.forward(params, batch), along, out),
+        "gradient": gradient,
+        "product from the cache": lambda: system.hessian_vector(params, cache, along, out),
+        "torch gradient, 1 thread": with_threads(1, peers.torch_transformer_gradient(system)),
+        "torch product, 1 thread": with_threads(1, peers.torch_transformer_product(system, v)),
+    }
+
+    def repeated(one: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: [one() for _ in range(many)] and None
+
+    contestants = [Contestant(name, repeated(one), many) for name, one in ways.items()]
+    result = rows(f"Hessian times vector, {norm}", contestants, rounds, {"gradient": ">= 1/3", "torch product, 1 thread": ">= 1"})
+    torch.set_num_threads(given)
+    return result
+
+
+def race_of_rates(seeds: int, rounds: int) -> list[Row]:
+    """Race a search for the best rate: all rates and seeds side by side, a horizon after the other, against one by one."""
+    setting, tried = gradient_heterogeneity.Quadratic(k=100.0), targets.horizons(64)
+    together = quadratic(setting, range(seeds))
+    alone = [gradient_heterogeneity.dense(setting, seed) for seed in range(seeds)]
+    table: list[Row] = []
+    for name in ("gd", "signgd", "adam"):
+        rule = targets.RULES[name]
+
+        def one_by_one(rule: Any = rule) -> np.ndarray:
+            losses = np.empty((len(tried), seeds, len(targets.FACTORS)))
+            for (h, steps), (s, system) in itertools.product(enumerate(tried), enumerate(alone)):
+                for f, rate in enumerate(targets.rate_unit(system, rule, steps) * targets.FACTORS):
+                    decaying = changed_rule(rule, {"lr": targets.linear_decay(rate, steps)})
+                    loss = simulate(system, decaying, steps=steps, record=["train_loss"])["train_loss"]
+                    losses[h, s, f] = loss[-1] / loss[0] if loss.max() <= targets.HIGHEST * loss[0] else np.inf
+            return losses
+
+        def side_by_side(rule: Any = rule) -> np.ndarray:
+            return np.array([targets.final_losses(together, rule, steps) for steps in tried])
+
+        ours, theirs = side_by_side(), one_by_one()
+        finite = np.isfinite(ours)
+        if not ((finite == np.isfinite(theirs)).all() and np.abs(ours[finite] / theirs[finite] - 1).max() < TOLERANCE):
+            raise SystemExit(f"quadratic, {name}: side by side and one by one end elsewhere: no race")
+        runs = ours.size
+        title = f"{len(targets.FACTORS)} x {len(tried)} x {seeds} quadratics, {name}"
+        contestants = [Contestant("side by side", side_by_side, 1, runs), Contestant("one by one", one_by_one, 1, runs)]
+        table += rows(title, contestants, rounds, {"one by one": "20"})
+    return table
+
+
+def races_of_gradient_heterogeneity(steps: int, rounds: int, *, quick: bool) -> list[Row]:
+    """Run the races on transformers and on quadratics; PyTorch's are left out where it is not installed."""
+    table: list[Row] = []
+    if importlib.util.find_spec("torch") is None:
+        print("skipped: torch is not installed; pip install '.[bench]' installs the peers")
+    else:
+        for norm in ("post", "pre"):
+            table += race_of_transformers(norm, steps, rounds)
+            table += race_of_products(norm, max(10, steps // 3), rounds)
+    return table + race_of_rates(2 if quick else 8, max(3, rounds // 3))
+
+
 def peak(setting: Any, steps: int) -> int:
     """Return the peak of memory in bytes of building and running a lumped system."""
     tracemalloc.start()
@@ -484,6 +599,7 @@ RACES: dict[str, Callable[[int, int, int, bool], list[Row]]] = {
     "signal_noise": lambda few, many, rounds, quick: races_of_signal_noise(few, many, rounds, quick=quick),
     "cooccurrence": lambda few, many, rounds, quick: races_of_cooccurrence(few, rounds),
     "attention_kernels": lambda few, many, rounds, quick: races_of_attention_kernels(few, rounds, quick=quick),
+    "gradient_heterogeneity": lambda few, many, rounds, quick: races_of_gradient_heterogeneity(few, rounds, quick=quick),
 }
 """The races of every system, functions of (few steps, many steps, rounds, quick)."""
 

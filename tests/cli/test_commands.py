@@ -205,6 +205,16 @@ def test_optimizers(given, rule, dynsim):
     assert document["provenance"]["engine"] == ("restricted" if rule.get("eps") else "lumped")
 
 
+def test_a_rate_of_ones_own_is_the_peak_of_the_presets_schedule(dynsim):
+    small = ("run", "gradient_heterogeneity", "--preset", "sign_path", "--set", "blocks=2", "--set", "size=2", "--steps", 2, "--json")
+    rules = []
+    for given in (["gd:lr=0.5"], ["gd", "--lr", "0.5"]):
+        status, out, _ = dynsim(*small, "--optimizer", *given)
+        assert status == 0
+        rules.append(json.loads(out)["provenance"]["optimizer"])
+    assert rules[0] == rules[1] == {"rule": "gd", "lr": {"schedule": "linear", "peak": 0.5, "steps": 64, "warmup": 0}, "momentum": 0.0}
+
+
 def test_a_flow_by_its_time_and_its_target(dynsim, tmp_path):
     status, out, err = dynsim("run", *FLOW, "--until", 40, "--target-loss", 0.3, "--points", 30, "--record", "train_loss,tau:5",
                               "--figures", "none", "--out", tmp_path / "run")

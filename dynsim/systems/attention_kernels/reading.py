@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Inconclusive
+from ...run_claims import together
 from ...trajectory import Trajectory
 from .settings import Regression, Setting
 
@@ -75,17 +76,8 @@ class Reading:
         return self.run[name]
 
     def together(self, *names: str) -> tuple[NDArray, ...]:
-        """Return the steps or times at which all of these were recorded, the start first, and the quantities there.
-
-        Inconclusive if one was not recorded, if the record does not begin at the start or if it has nothing but the start.
-        """
-        steps = self.at
-        for name in names:
-            self[name]  # says what is missing
-            steps = np.intersect1d(steps, self.run.steps(name))
-        if len(steps) < 2 or steps[0] != 0:
-            raise Inconclusive(f"{', '.join(names)} must be recorded at the start and later, at the same steps")
-        return steps, *(self[name][np.searchsorted(self.run.steps(name), steps)] for name in names)
+        """Return the steps or times at which all of these were recorded, the start first, and the quantities there; see `run_claims`."""
+        return together(self.run, *names)
 
     def constant(self, name: str) -> NDArray:
         """Return what the system noted at its start; Inconclusive if it did not."""

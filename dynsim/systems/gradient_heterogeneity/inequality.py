@@ -2,6 +2,7 @@ r"""Numbers that say how unequal the gradients and curvatures of blocks are, fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ def gradient_weighted(squares: NDArray, curvatures: NDArray) -> Any:
     return _share((squares * curvatures).sum(axis=-1), squares.sum(axis=-1))
 
 
-def size_weighted(sizes: NDArray, curvatures: NDArray) -> Any:
+def size_weighted(sizes: Sequence[int] | NDArray, curvatures: NDArray) -> Any:
     r"""Return :math:`\Lambda_P = \sum_b \frac{P_b}{P} h_b`, shape (*lead), of sizes (B,) and curvatures (*lead, B)."""
     return (np.asarray(sizes) * curvatures).sum(axis=-1) / np.sum(sizes)
 

@@ -8,6 +8,7 @@ from scipy.special import erf, erfc
 from scipy.stats import binom
 
 from dynsim import Adam, GradientDescent, SignGD, simulate
+from dynsim.systems.gradient_heterogeneity.head import theory
 from dynsim.systems.gradient_heterogeneity.head.model import linear_head
 from dynsim.systems.gradient_heterogeneity.head.rule import ProjectedSign
 from dynsim.systems.gradient_heterogeneity.head.setting import Head
@@ -87,6 +88,19 @@ def test_skewness_is_the_limit_of_many_samples_and_slow_means():
     assert abs(closer) < 1e-3 and abs(close) < 0.02  # next terms of Edgeworth's series are of relative order 1 - beta over n/C
     assert far < -0.2  # the control: n/C = 0.032 is below 1 - beta = 0.1, where the sum is far from normal
     assert skewness_drift(2, 9, 0.9) == 0.0
+
+
+@pytest.mark.parametrize(("C", "n", "beta"), [(100, 32, 0.9), (20, 8, 0.8), (10, 32, 0.5), (50, 50, 0.0)])
+def test_momentum_drift_ends_early_where_nothing_more_changes(C, n, beta, monkeypatch):
+    steps = max(20, int(30 / (1 - beta)))
+    early = momentum_drift(C, n, beta, 100_000)  # without an early end these would take minutes
+    assert np.ptp(early[steps:]) == 0.0
+    monkeypatch.setattr(theory, "SETTLED", 0.0)
+    full = momentum_drift(C, n, beta, steps)
+    assert np.abs(early[:steps] - full).max() < 1e-9
+    if beta:
+        monkeypatch.setattr(theory, "SETTLED", 1.0)  # the control: an end that comes too early is seen
+        assert np.abs(momentum_drift(C, n, beta, steps) - full).max() > 1e-9
 
 
 def test_biases_drift_as_the_counts_say_and_not_in_full_batch():

@@ -12,7 +12,7 @@ import pytest
 
 from dynsim import GradientDescent, simulate
 from dynsim.registry import SYSTEMS as REGISTERED
-from dynsim.systems import attention_kernels, noisy_mnist
+from dynsim.systems import attention_kernels, gradient_heterogeneity, noisy_mnist
 from dynsim.systems.gradient_heterogeneity.blocks import cut_blocks
 from dynsim.systems.gradient_heterogeneity.curvature import TOLERANCE
 from dynsim.systems.gradient_heterogeneity.heterogeneity import LARGEST, Heterogeneity, measure
@@ -265,11 +265,23 @@ def test_tensors_are_cut_along_axes_into_disjoint_pieces_that_cover_them():
 
 
 MNIST = noisy_mnist.Setting(n=2, s=3, m_k=1, m_v=1, sigma_0=0.05)
-TINY = {**SYSTEMS, "noisy_mnist": lambda: noisy_mnist.restricted(MNIST, seed=1)}
+WORDS = SYSTEMS["transformer"]().setting
+TINY = {
+    **SYSTEMS, "noisy_mnist": lambda: noisy_mnist.restricted(MNIST, seed=1),
+    "transformer, pre": lambda: gradient_heterogeneity.dense(WORDS.replace(norm="pre"), seed=1),
+    "transformer, fresh head": lambda: gradient_heterogeneity.dense(WORDS.replace(task="before", pretrained=2, head_scale=0.1), seed=1),
+}
+METHODS = METHOD | {name: METHOD["transformer"] for name in TINY if name.startswith("transformer")}
 
 
 def test_no_registered_system_stays_untested():
-    assert set(REGISTERED) <= {*TINY, "gradient_heterogeneity"}  # that one's rooms stand by their own names
+    """Of gradient heterogeneity itself each room has a name of its own, and both placements of its presets are there."""
+    assert set(REGISTERED) <= {*TINY, "gradient_heterogeneity"}
+    tried = [TINY[name]().provenance for name in TINY if name != "noisy_mnist"]
+    settings = [about["setting"] for about in tried if about["system"] == "gradient_heterogeneity"]
+    for experiment in gradient_heterogeneity.PRESETS.values():
+        named = {name: value for name, value in experiment.setting.to_dict().items() if name in ("task", "norm")}
+        assert any(named.items() <= setting.items() for setting in settings), named
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "noisy_mnist")) for name in TINY])
@@ -280,7 +292,7 @@ def test_every_system_has_a_finite_table(name):
     own = {key: value for key, value in numbers(found).items() if key not in ("delta_D", "correlation", "corr_P", "R_exact")}
     assert np.isfinite(list(own.values())).all(), own
     assert found.negligible == (("tau",) if name == "cooccurrence" else ())
-    assert found.method == METHOD.get(name, "central")
+    assert found.method == METHODS.get(name, "central")
     assert found.complexity.Lambda_G <= max(b.curvature for b in found.blocks) * (1.0 + 1e-12)
     assert 1.0 / found.size <= found.phi <= 1.0
     assert np.isnan(found.R_exact) == (found.along_gradient <= 0.0 or found.along_signs <= 0.0)

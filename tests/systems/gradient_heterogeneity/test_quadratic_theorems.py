@@ -6,7 +6,7 @@ import pytest
 from dynsim import GradientDescent, SignGD, simulate
 from dynsim.system import Inexact
 from dynsim.systems import signal_noise
-from dynsim.systems.gradient_heterogeneity.inequality import complexity
+from dynsim.systems.gradient_heterogeneity.inequality import complexity, gradient_weighted, size_weighted
 from dynsim.systems.gradient_heterogeneity.quadratic.logistic import logistic
 from dynsim.systems.gradient_heterogeneity.quadratic.model import BlockQuadratic, quadratic, repeated
 from dynsim.systems.gradient_heterogeneity.quadratic.observables import sign_progress
@@ -15,7 +15,6 @@ from dynsim.systems.gradient_heterogeneity.quadratic.theorems import STEPPERS, T
 from dynsim.systems.gradient_heterogeneity.quadratic.theory import (
     block_squares,
     complexity_bound,
-    gradient_weighted,
     law,
     noise_weighted,
     sampled_law,
@@ -23,7 +22,6 @@ from dynsim.systems.gradient_heterogeneity.quadratic.theory import (
     sgd_rate,
     sign_bound,
     sign_rate,
-    size_weighted,
 )
 
 ISOTROPIC = Quadratic(blocks=12, size=4, size_max=23, curvature="lognormal", h_sd=1.0, initial="equal_distance")
@@ -42,7 +40,7 @@ SYSTEMS = {
 def test_every_step_decreases_as_guaranteed_and_the_bound_holds(case, step):
     run = theorem_run(SYSTEMS[case](), step, eps=0.05)
     assert run.reached and run.covered and run.near_block_diagonal and run.small_target
-    assert run.ratio.min() >= 1.0 - ROUNDING and run.constant == (6.0 if case in ("no blocks", "logistic") else 2.0)
+    assert run.ratio.min() >= 1.0 - ROUNDING and run.constant == {"no blocks": 3.0, "logistic": 6.0}.get(case, 2.0)
     assert 0 < run.steps <= run.bound and run.size[-1] <= run.eps < run.size[-2]
     measure = run.grad_norm if step == "gradient" else run.grad_norm_1 / np.sqrt(SYSTEMS[case]().layout.size)
     np.testing.assert_allclose(run.size, measure, rtol=1e-13)

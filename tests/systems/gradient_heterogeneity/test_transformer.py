@@ -1,13 +1,15 @@
 """The small transformer by loops over sequences and tokens; gradients, Hessian-vector products, batches, replicates, fresh heads."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from dynsim import Adam, GradientDescent, simulate
+from dynsim import Adam, Experiment, GradientDescent, load, simulate
 from dynsim.gradcheck import gradcheck
+from dynsim.optimizers import LinearDecay
 from dynsim.systems.gradient_heterogeneity.settings import Setting
 from dynsim.systems.gradient_heterogeneity.transformer.build import initial_weights, transformer, with_fresh_head
 from dynsim.systems.gradient_heterogeneity.transformer.data import FIRST, MARKER, draw_sequences
@@ -321,6 +323,65 @@ def test_a_fresh_head_on_the_weights_of_a_run():
         with_fresh_head(replace(run, provenance={"system": "signal_noise"}), SMALL)
 
 
+FINE = SMALL.replace(task="before", head_scale=0.05, pretrained=12, samples=20)
+
+
+def test_pretraining_moves_the_start_and_leaves_a_fresh_head():
+    plain, tuned = transformer(FINE.replace(pretrained=0), 3), transformer(FINE, 3)
+    assert tuned.layout.shapes == plain.layout.shapes and same_bits(tuned.fixed.tokens, plain.fixed.tokens)
+    assert same_bits(tuned.batch(2).tokens, plain.batch(2).tokens) and same_bits(tuned.fixed.y, plain.fixed.y)
+    one, other = (system.layout.views(system.start) for system in (plain, tuned))
+    for name in plain.layout.shapes:
+        assert same_bits(getattr(one, name), getattr(other, name)) == (name in ("head", "b_head")), name
+    assert not other.b_head.any() and other.b_O_1.any(), "fresh, and trained"
+    wide = transformer(FINE.replace(head_scale=0.5), 3)
+    assert gap(wide.layout.views(wide.start).head, 10.0 * other.head) < 1e-12
+    assert same_bits(wide.start[: wide.layout.slices["head"].start], tuned.start[: wide.layout.slices["head"].start])
+    run = simulate(tuned, Adam(1e-3), steps=2)
+    assert run.status == "finished" and run.provenance["pretrained"] == tuned.provenance["pretrained"]
+
+
+@pytest.mark.parametrize("change", [{}, {"norm": "pre"}, {"task": "after", "pretrain_lr": 3e-3}, {"fresh": True, "batch": 5}], ids=str)
+def test_the_body_is_that_of_a_run_on_the_other_task(change):
+    """Weights, sequences and rule written out here; the run begins with a head of the usual scale, whatever that of the fresh one."""
+    setting = FINE.replace(**change)
+    system, other = transformer(setting, 3), "before" if setting.task == "after" else "after"
+    about = system.provenance["pretrained"]
+    first = transformer(setting.replace(task=other, head_scale=0.0, pretrained=0), about["seed"])
+    assert about["setting"] == first.setting.to_dict() and about["last_step"] == 12 and system.provenance["setting"] == setting.to_dict()
+    run = simulate(first, Adam(LinearDecay(setting.pretrain_lr, 12, warmup=1)), steps=12, record=["fixed_loss", "train_accuracy"])
+    body = slice(0, system.layout.slices["head"].start)
+    assert same_bits(system.start[body], run.final[body]) and not same_bits(run.final[body], first.start[body])
+    found = system.constants
+    assert found["pretrained_fixed_loss"] == run["fixed_loss"][-1] and found["pretrained_train_accuracy"] == run["train_accuracy"][-1]
+    assert "pretrained_fixed_loss" not in transformer(setting.replace(pretrained=0), 3).constants
+    assert same_bits(transformer(setting, 3).start, system.start)
+
+
+def test_placements_are_pretrained_alike_and_seeds_are_not():
+    seeds = {(norm, seed): transformer(FINE.replace(norm=norm, pretrained=1), seed).provenance["pretrained"]["seed"]
+             for norm in ("post", "pre") for seed in (0, 1, 2)}
+    assert all(seeds["post", seed] == seeds["pre", seed] for seed in (0, 1, 2))
+    assert len(set(seeds.values())) == 3 and not set(seeds.values()) & {0, 1, 2}, "sequences and weights that no seed in use has"
+    starts = [transformer(FINE, seed).start for seed in (0, 1)]
+    assert not same_bits(*starts)
+
+
+def test_a_pretrained_run_can_be_kept(tmp_path):
+    experiment = Experiment("gradient_heterogeneity", FINE, Adam(1e-3), 2, record=("train_loss",))
+    json.dumps(experiment.build().provenance, allow_nan=False)
+    run = experiment.run()
+    run.save(tmp_path / "run.npz")
+    again = load(tmp_path / "run.npz")
+    assert again.provenance == run.provenance and same_bits(again["train_loss"], run["train_loss"])
+    assert again.constants["pretrained_fixed_loss"] == run.constants["pretrained_fixed_loss"]
+
+
+def test_pretraining_that_diverges_says_which_rate_to_lower():
+    with pytest.raises(ValueError, match=r"pretrain_lr=1e\+200: pre-training diverged at step \d+; lower it"):
+        transformer(FINE.replace(norm="none", pretrain_lr=1e200), 3)
+
+
 # -- settings --------------------------------------------------------------------------------------------------------------
 
 
@@ -330,6 +391,7 @@ def test_a_fresh_head_on_the_weights_of_a_run():
     ({"batch": 10}, "at most samples=9"),
     ({"fresh": True, "batch": 0}, "set fresh=False"), ({"embedding_scale": 0}, "embedding_scale=0"), ({"biases": 1}, "true or false"),
     ({"length": 3}, "length=3"), ({"head_scale": -1.0}, "head_scale=-1.0"),
+    ({"pretrained": -1}, "pretrained=-1"), ({"pretrain_lr": 0.0}, "pretrain_lr=0"),
 ])
 def test_bad_settings_say_what_is_wrong(change, message):
     with pytest.raises(ValueError, match=message):

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dynsim import Adam, simulate
+from dynsim import Adam, GradientDescent, simulate
 from dynsim.systems.gradient_heterogeneity.transformer.build import transformer
 from dynsim.systems.gradient_heterogeneity.transformer.setting import NORMS, Transformer
 
 from ...benchmarks import peers
+from ...helpers import gap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # those of importing PyTorch are not ours
@@ -32,8 +33,26 @@ def test_losses_and_gradients_agree(norm, layers, biases):
     assert loss < ROUNDING and gradient < ROUNDING
 
 
-def test_adam_agrees():
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("norm", NORMS)
+def test_products_with_the_hessian_agree(norm, layers):
+    system = transformer(Transformer(norm=norm, layers=layers, weight_scale=0.5, samples=4), 1)
+    rng = np.random.default_rng(0)
+    start, v = system.start + 0.1 * rng.standard_normal(system.layout.size), rng.standard_normal(system.layout.size)
+    system = replace(system, start=start)
+    assert peers.transformer_product_gap(system, v) < 10 * ROUNDING  # twice as many operations, which cancel more
+    found = np.concatenate([part.numpy().ravel() for part in peers.torch_transformer_gradient(system)()])
+    ours, views = np.empty_like(start), system.layout.views(start)
+    system.backward(views, system.forward(views, system.batch(0)), system.layout.views(ours))
+    assert gap(ours, found) < ROUNDING
+
+
+RULES = (Adam(1e-2), Adam(1e-2, 0.5, 0.9, 1e-3), GradientDescent(0.1), GradientDescent(0.03, momentum=0.9))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_runs_agree(rule):
     system = transformer(Transformer(samples=4), 1)
-    ours = simulate(system, Adam(1e-2), steps=30)["train_loss"]
-    theirs = peers.torch_transformer_steps(system, 1e-2, 30)["train_loss"]
+    ours = simulate(system, rule, steps=30)["train_loss"]
+    theirs = peers.torch_transformer_steps(system, rule, 30)["train_loss"]
     assert np.ptp(ours) > 0.3 and np.abs(ours / theirs - 1).max() < 1e-9  # rounding, over 30 steps of a rule that divides by small numbers

@@ -6,24 +6,20 @@ kind its measure raises `AnotherKind`, so that no number of it is told; where a 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .... import run_claims
 from ....claims import AnotherKind, Assumption, Inconclusive
+from ....run_claims import given
 from ..queries.constructions import CONSTRUCTIONS
 from ..reading import Reading, reading
 
 __all__ = [
-    "Control", "DESCENT", "NORMAL_TARGETS", "ONE_OUTPUT", "OWN_TARGET", "about_examples", "about_regression", "altered", "assuming",
+    "DESCENT", "NORMAL_TARGETS", "ONE_OUTPUT", "OWN_TARGET", "about_examples", "about_regression", "altered", "assuming",
     "broken", "given", "is_descent", "reading_about", "trains",
 ]
-
-Control = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
 
 def is_descent(r: Reading) -> bool:
     """Whether a run is of gradient descent at a constant rate without momentum, or of gradient flow."""
@@ -47,15 +43,6 @@ def about_regression(text: str, met: Callable[[Reading], Any]) -> Assumption:
 def about_examples(*tasks: str) -> Assumption:
     """Return the kind of runs of these examples."""
     return assuming(f"task {' or '.join(tasks)}", lambda r: r.task in tasks)
-
-
-def given(kind: Assumption, *further: Assumption) -> tuple[Assumption, ...]:
-    """Return a kind of runs and further conditions on these, which are not asked of runs of other kinds."""
-
-    def of_kind(condition: Assumption) -> Assumption:
-        return Assumption(condition.text, lambda e: not kind.met(e) or condition.met(e))
-
-    return (kind, *(of_kind(condition) for condition in further))
 
 
 def reading_about(kind: Assumption, evidence: Any) -> Reading:
@@ -86,24 +73,5 @@ ONE_OUTPUT = assuming(
 NORMAL_TARGETS = assuming("normal targets: those of a teacher can be fitted", lambda r: r.setting.targets == "normal")
 OWN_TARGET = assuming("target and range of starts are those of the construction", _own_target)
 
-
-def broken(**changes: Callable[[Reading], NDArray]) -> Control:
-    """Return a negative control: the same run with some recorded quantities replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        run, r = evidence["run"], reading(evidence)
-        wrong = {name: change(r) for name, change in changes.items() if name in run}
-        return {**evidence, "run": dataclasses.replace(run, arrays={**run.arrays, **wrong})}
-
-    return control
-
-
-def altered(**changes: Callable[[Reading], Any]) -> Control:
-    """Return a negative control: the same run with some numbers noted at its start replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        run, r = evidence["run"], reading(evidence)
-        wrong = {name: np.asarray(change(r)) for name, change in changes.items() if name in run.constants}
-        return {**evidence, "run": dataclasses.replace(run, constants={**run.constants, **wrong})}
-
-    return control
+broken, altered = partial(run_claims.broken, reading), partial(run_claims.altered, reading)
+"""Negative controls: the same run with some recorded quantities, or numbers noted at its start, replaced by wrong ones."""

@@ -11,12 +11,14 @@ from matplotlib.colors import LogNorm
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import drawn, step_axis
 from ....claims import Inconclusive
+from ....plotting import LEVEL, panel_title
 from ....trajectory import Trajectory
 from ..classifier.landscape import coordinates, interior_minima, roughness
 from ..reading import Reading
 from ..settings import CLASSIFICATIONS
-from .drawing import LEVEL, curves, drawn, kernel_title, kernels, panel_title, reading, series, time_frame, verdicts_on
+from .drawing import curves, kernel_title, kernels, reading, series, verdicts_on
 
 SHADES = "cividis"
 """Colours of a slice: they rise in lightness alike for all viewers."""
@@ -125,7 +127,7 @@ def plot_training_loss(run: Trajectory, *, ax: Axes | None = None, letter: str =
         style = {"linewidth": 0.5, "alpha": 0.55} if batches else {}
         names: tuple[tuple[str, str, dict[str, Any]], ...] = (("train_loss", f"batches of {r.setting.batch}: " if batches else "", style),)
         _some_series(ax, r, (*names, ("full_loss", "all samples: ", {"linewidth": 2.0})) if batches else names)
-        time_frame(ax, r, "cross-entropy")
+        step_axis(ax, r.run, "cross-entropy")
     return ax
 
 
@@ -141,7 +143,7 @@ def plot_test_loss(run: Trajectory, *, ax: Axes | None = None, letter: str = "")
     with plotting.panel(ax, panel_title(letter, "Test loss"), legend_columns=1) as ax:
         _some_series(ax, r, (("test_loss", "", {}),))
         ax.axhline(np.log(2.0), label=r"chance, $\ln 2$", **LEVEL)
-        time_frame(ax, r, "cross-entropy")
+        step_axis(ax, r.run, "cross-entropy")
     return ax
 
 
@@ -159,5 +161,5 @@ def plot_accuracy(run: Trajectory, *, ax: Axes | None = None, letter: str = "") 
         _some_series(ax, r, (("test_accuracy", "test: ", {}), ("train_accuracy", "training: ", thin)))
         ax.axhline(0.5, label="chance", **LEVEL)
         ax.set_ylim(min(0.45, ax.get_ylim()[0]), 1.0)
-        time_frame(ax, r, "share of the right class")
+        step_axis(ax, r.run, "share of the right class")
     return ax

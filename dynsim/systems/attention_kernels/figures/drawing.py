@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from .... import plotting
 from ....check import check
 from ....claims import AnotherKind, Inconclusive, Verdict
-from ....plotting import COLOURS
+from ....plotting import COLOURS, panel_title
 from ....trajectory import Trajectory
 from ..claims import CLAIMS
 from ..kernels import KERNELS
@@ -23,22 +22,15 @@ from ..reading import reading as read
 
 KERNEL_COLOURS = {"softmax": COLOURS["vermillion"], "gaussian": COLOURS["blue"], "row_gaussian": COLOURS["green"]}
 """The colour of a kernel in every figure."""
-LEVEL: dict[str, Any] = {"color": COLOURS["grey"], "linewidth": 1.0, "linestyle": (0, (1, 1.5)), "zorder": 1.5}
-"""Style of levels: floors, thresholds, chance."""
 LIMIT: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (1, 1.2)), "zorder": 3.5}
 """Style of a bound in the colour of its kernel, where two kernels have two of them."""
-SMALLEST, LARGEST = 1e-20, 1e100
-"""Losses below the first leave the view, they are 0 up to rounding; numbers above the second do, they are on their way to infinity."""
+SMALLEST = 1e-20
+"""Losses below leave the view: they are 0 up to rounding."""
 
 
 def verdicts_on(run: Trajectory, *claims: str) -> tuple[Verdict, ...]:
     """Return the verdicts on those of some claims that there are, for a title."""
     return check(run, [CLAIMS[claim] for claim in claims if claim in CLAIMS]).verdicts
-
-
-def panel_title(letter: str, text: str) -> str:
-    """Return a panel's title with its letter."""
-    return f"({letter}) {text}" if letter else text
 
 
 def kernel_title(letter: str, kernel: str, text: str, *, width: int = 50) -> str:
@@ -84,13 +76,6 @@ def series(r: Reading, name: str, kernel: str) -> tuple[NDArray, NDArray]:
     return r.run.steps(name).astype(float), values
 
 
-def drawn(t: NDArray, *, log: bool = False) -> NDArray:
-    """Return some thousand row numbers of the times, spread as a linear or logarithmic axis spreads them, first and last among them."""
-    if not log or len(t) <= plotting.POINTS:
-        return plotting.some(len(t), plotting.POINTS)
-    return np.unique(np.append(0, np.geomspace(1, len(t) - 1, plotting.POINTS).round().astype(int)))
-
-
 def curves(ax: Axes, r: Reading, x: NDArray, y: NDArray, colour: str, label: str = "", **style: Any) -> None:
     """Draw values (T, starts): a line, or thin lines and their median where there are several starts."""
     if y.shape[1] == 1:
@@ -108,41 +93,6 @@ def positive(y: NDArray) -> NDArray:
     """NaN in place of what a logarithmic axis cannot show."""
     y = np.asarray(y, dtype=float)
     return np.where(np.isfinite(y) & (y > 0), y, np.nan)
-
-
-def log_values(ax: Axes, *, smallest: float = 0.0) -> None:
-    """Make the y axis logarithmic if there is anything on it; what lies below `smallest`, or above 1e100, leaves the view."""
-    found = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
-    found += [np.asarray(path.vertices)[:, 1] for several in ax.collections for path in several.get_paths()]
-    values = np.concatenate([[], *(y.ravel() for y in found)])
-    values = values[np.isfinite(values) & (values > 0)]
-    if not len(values):
-        return
-    if values.min() < smallest:
-        ax.set_ylim(smallest, 3.0 * max(values.max(), smallest))
-    if values.max() > LARGEST:
-        ax.set_ylim(max(values.min(), smallest), LARGEST)
-    plotting.log_axis(ax)
-    low, high = ax.get_ylim()
-    if np.log10(high / low) > 12:  # matplotlib's choice labels up to a dozen powers
-        ax.yaxis.set_major_locator(LogLocator(numticks=7))
-
-
-def time_frame(ax: Axes, r: Reading, ylabel: str, *, log: bool = False) -> None:
-    """The view and the labels that every panel over time has; a logarithmic axis is linear up to the first record, so that it has t = 0."""
-    first, last = float(r.at[0]), float(r.at[-1])
-    later = r.at[r.at > 0]
-    if log and len(later) > 1 and last > 3.0 * later[0]:
-        least = float(later[0])
-        ax.set_xscale("symlog", linthresh=least, linscale=0.3)
-        powers = 10.0 ** np.arange(np.ceil(np.log10(least)), np.floor(np.log10(last)) + 1)
-        ax.xaxis.set_major_locator(FixedLocator([*([first] if first == 0 else []), *powers[powers >= 0.999 * least]]))
-        ax.xaxis.set_minor_locator(FixedLocator([k * p for p in (*powers / 10.0, *powers) for k in range(2, 10) if least <= k * p <= last]))
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10], integer=r.run.clock == "step"))
-    ax.set_xlim(first, last if last > first else first + 1.0)
-    ax.set_ylabel(ylabel)
-    ax.set_xlabel("step $t$" if r.run.clock == "step" else "time $t$")
 
 
 # -- from which numbers ------------------------------------------------------------------------------------------------

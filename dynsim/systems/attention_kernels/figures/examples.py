@@ -9,31 +9,16 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import drawn, log_values, step_axis
 from ....claims import Inconclusive, Verdict
-from ....plotting import COLOURS, line, theory
+from ....plotting import COLOURS, LEVEL, line, panel_title, theory
 from ....trajectory import Trajectory
 from ..queries.constructions import CONSTRUCTIONS
 from ..queries.examples import initial_queries, landscape, outputs_at, sphere
 from ..queries.outcomes import LINES, outcomes
 from ..reading import Reading
 from ..settings import EXAMPLES
-from .drawing import (
-    KERNEL_COLOURS,
-    LEVEL,
-    SMALLEST,
-    curves,
-    drawn,
-    kernel_title,
-    kernels,
-    log_values,
-    panel_title,
-    positive,
-    reading,
-    series,
-    time_frame,
-    verdicts_on,
-    without,
-)
+from .drawing import KERNEL_COLOURS, SMALLEST, curves, kernel_title, kernels, positive, reading, series, verdicts_on, without
 
 ZERO, STUCK, AWAY, MOVING = "reached loss 0", "stuck in a minimum", "runs away", "not settled"
 FATES = {ZERO: COLOURS["indigo"], STUCK: COLOURS["orange"], AWAY: COLOURS["purple"], MOVING: COLOURS["bound"]}
@@ -172,7 +157,7 @@ def plot_descent(run: Trajectory, *, kernel: str = "softmax", ax: Axes | None = 
                 y = np.maximum(loss[rows, start], 0.01 * SMALLEST)
                 line(ax, t[rows], y, colour, f"{name} ({len(of)})" if i == 0 else "", linewidth=0.8)
         log_values(ax, smallest=SMALLEST)
-        time_frame(ax, r, "loss $f$", log=True)
+        step_axis(ax, r.run, "loss $f$", log=True)
     return ax
 
 
@@ -204,7 +189,7 @@ def plot_losses(run: Trajectory, *, ax: Axes | None = None, letter: str = "") ->
         if floor > 0 and set(r.kernels) - {"gaussian"}:
             ax.axhline(floor, label=f"rows that sum to 1 stay above {floor:.3g}", **LEVEL)
         log_values(ax, smallest=SMALLEST)
-        time_frame(ax, r, "loss $f$", log=True)
+        step_axis(ax, r.run, "loss $f$", log=True)
     return ax
 
 
@@ -255,7 +240,7 @@ def _draw_excess(ax: Axes, r: Reading) -> None:
     except Inconclusive as reason:
         without(ax, "asymptote", reason)
     log_values(ax)
-    time_frame(ax, r, f"loss $-$ {floor:.3g}", log=True)
+    step_axis(ax, r.run, f"loss $-$ {floor:.3g}", log=True)
 
 
 def _draw_gradients(ax: Axes, r: Reading) -> None:
@@ -269,7 +254,7 @@ def _draw_gradients(ax: Axes, r: Reading) -> None:
         else:
             curves(ax, r, t[rows], np.maximum(norm[rows], 0.01 * SMALLEST), colour, title)
     log_values(ax, smallest=SMALLEST)
-    time_frame(ax, r, r"$\Vert\nabla f\Vert$", log=True)
+    step_axis(ax, r.run, r"$\Vert\nabla f\Vert$", log=True)
 
 
 def plot_query_norms(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> Axes:
@@ -295,7 +280,7 @@ def plot_query_norms(run: Trajectory, *, ax: Axes | None = None, letter: str = "
         if r.setting.task == "E4" and "gaussian" in r.kernels and 0 < y < made.values.sum():
             radius = sphere(float(made.values.sum()), y, made.c)[0]
             theory(ax, t[rows], np.full(len(rows), radius), rf"Gaussian on paper, $\sqrt{{2c \ln(V/y)}}$ = {radius:.4g}")
-        time_frame(ax, r, r"$\Vert q\Vert$", log=True)
+        step_axis(ax, r.run, r"$\Vert q\Vert$", log=True)
     return ax
 
 

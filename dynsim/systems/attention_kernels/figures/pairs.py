@@ -9,25 +9,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import drawn, log_values, step_axis
 from ....claims import Inconclusive
-from ....plotting import theory
+from ....plotting import LEVEL, panel_title, theory
 from ....trajectory import Trajectory
 from ..reading import Reading
-from .drawing import (
-    LEVEL,
-    SMALLEST,
-    curves,
-    drawn,
-    kernels,
-    log_values,
-    panel_title,
-    positive,
-    reading,
-    series,
-    time_frame,
-    verdicts_on,
-    without,
-)
+from .drawing import SMALLEST, curves, kernels, positive, reading, series, verdicts_on, without
 
 RATE_FROM = 1e-18
 """Losses below this have no rate: they are rounding."""
@@ -94,7 +81,7 @@ def plot_pair_loss(run: Trajectory, *, ax: Axes | None = None, letter: str = "")
         except Inconclusive as reason:
             without(ax, "rate", reason)
         log_values(ax, smallest=SMALLEST)
-        time_frame(ax, r, "training loss $f$")
+        step_axis(ax, r.run, "training loss $f$")
     return ax
 
 
@@ -129,7 +116,7 @@ def plot_rate(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> A
             theory(ax, [r.at[0], r.at[-1]], [rate, rate], label)
             label = ""
         log_values(ax)
-        time_frame(ax, r, r"$-\Delta \ln f / \Delta t$")
+        step_axis(ax, r.run, r"$-\Delta \ln f / \Delta t$")
     return ax
 
 
@@ -149,5 +136,5 @@ def plot_pair_motion(run: Trajectory, *, ax: Axes | None = None, letter: str = "
             change = norm / norm[0] - 1.0
             curves(ax, r, t[rows], change[rows], colour, f"{title}, {change[-1].mean():+.1e} at the end")
         ax.ticklabel_format(axis="y", scilimits=(-3, 4), useOffset=False)
-        time_frame(ax, r, r"$\Vert q_t\Vert / \Vert q_0\Vert - 1$")
+        step_axis(ax, r.run, r"$\Vert q_t\Vert / \Vert q_0\Vert - 1$")
     return ax

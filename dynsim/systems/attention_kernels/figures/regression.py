@@ -8,27 +8,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import drawn, log_values, step_axis
 from ....claims import Inconclusive
-from ....plotting import line, theory
+from ....plotting import LEVEL, line, panel_title, theory
 from ....trajectory import Trajectory
 from ..reading import Reading
 from ..regression.bounds import loss_bound, path_bound, sufficient_loss_bound
 from ..regression.gram import loss_floor, predicted_loss
-from .drawing import (
-    LEVEL,
-    LIMIT,
-    curves,
-    drawn,
-    kernels,
-    log_values,
-    panel_title,
-    positive,
-    reading,
-    series,
-    time_frame,
-    verdicts_on,
-    without,
-)
+from .drawing import LIMIT, curves, kernels, positive, reading, series, verdicts_on, without
 
 
 def of_values(run: Trajectory) -> Reading:
@@ -89,7 +76,7 @@ def plot_value_loss(run: Trajectory, *, ax: Axes | None = None, letter: str = ""
         except Inconclusive as reason:
             without(ax, "prediction", reason)
         log_values(ax)
-        time_frame(ax, r, "training loss $f$", log=True)
+        step_axis(ax, r.run, "training loss $f$", log=True)
     return ax
 
 
@@ -116,7 +103,7 @@ def plot_value_deviation(run: Trajectory, *, ax: Axes | None = None, letter: str
                 off = np.abs(loss[rows] / dashed - 1.0)
             curves(ax, r, t[rows], positive(off), colour, f"{title}, at most {np.nanmax(off, initial=0.0):.1e}", linewidth=0.9)
         log_values(ax)
-        time_frame(ax, r, r"$|f / f_{predicted} - 1|$", log=True)
+        step_axis(ax, r.run, r"$|f / f_{predicted} - 1|$", log=True)
     return ax
 
 
@@ -186,7 +173,7 @@ def plot_loss_bound(run: Trajectory, *, ax: Axes | None = None, letter: str = ""
         except Inconclusive as reason:
             without(ax, "bound", reason)
         log_values(ax)
-        time_frame(ax, r, "training loss $f$")
+        step_axis(ax, r.run, "training loss $f$")
     return ax
 
 
@@ -223,7 +210,7 @@ def plot_lambda(run: Trajectory, *, ax: Axes | None = None, letter: str = "") ->
             curves(ax, r, t[rows], ratio[rows], colour, f"{title}, least {ratio.min():.4f}")
         plotting.bound(ax, [r.at[0], max(r.at[-1], r.at[0] + 1)], 0.0, 0.25, r"below $\frac{1}{4}$")
         ax.set_ylim(0.0, max(1.15, ax.get_ylim()[1]))
-        time_frame(ax, r, r"$\Lambda_t / \Lambda_0$")
+        step_axis(ax, r.run, r"$\Lambda_t / \Lambda_0$")
     return ax
 
 
@@ -252,7 +239,7 @@ def plot_gradient_bound(run: Trajectory, *, ax: Axes | None = None, letter: str 
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, 0.1), max(high, 10.0))
         plotting.bound(ax, [r.at[0], max(r.at[-1], r.at[0] + 1)], ax.get_ylim()[0], 1.0, "below the bound")
-        time_frame(ax, r, r"$\Vert\nabla f\Vert^2 \, N / (2 \Lambda_t f_t)$")
+        step_axis(ax, r.run, r"$\Vert\nabla f\Vert^2 \, N / (2 \Lambda_t f_t)$")
     return ax
 
 
@@ -296,5 +283,5 @@ def plot_path(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> A
             ax.axhline(limit, color=colour, label=label or None, **LIMIT)
             label = ""
         ax.set_ylim(0.0, 1.08 * ax.get_ylim()[1])
-        time_frame(ax, r, r"path length $\sum \eta\, \Vert\nabla f\Vert$")
+        step_axis(ax, r.run, r"path length $\sum \eta\, \Vert\nabla f\Vert$")
     return ax

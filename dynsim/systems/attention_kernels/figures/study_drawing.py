@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import power
 from ....check import check
 from ....claims import Inconclusive, Verdict, from_evidence
 from ....plotting import COLOURS
@@ -112,11 +113,6 @@ def draw_runs(
         ax.set_xscale("log")
 
 
-def power(value: float) -> str:
-    """Return a power of ten as Matplotlib writes it."""
-    return f"10^{{{np.log10(value):.0f}}}"
-
-
 def _below(ax: Axes, smallest: float) -> None:
     ax.plot([], [], "v", color=COLOURS["grey"], markersize=4.5, label=f"below ${power(smallest)}$")
 
@@ -132,14 +128,6 @@ def _at_the_edge(ax: Axes, x: NDArray, colour: str, marker: str, label: str = ""
 def geometric(values: NDArray) -> float:
     """Return the geometric mean."""
     return float(np.exp(np.mean(np.log(values))))
-
-
-def ticks(ax: Axes, values: NDArray) -> None:
-    """Label the x axis at the values of a sweep, and nowhere else."""
-    found = np.unique(values)
-    ax.xaxis.set_major_locator(FixedLocator(list(found)))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def common_seeds(rows: Table, quantity: str) -> tuple[NDArray, NDArray]:

@@ -10,14 +10,15 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from .... import plotting
+from ....axes import power, ticks
 from ....claims import Inconclusive
-from ....plotting import COLOURS
+from ....plotting import COLOURS, LEVEL, panel_title
 from ....sweep import Table
 from ..claims import SWEEP_CLAIMS
 from ..claims.statistics import ABOVE_CHANCE, FELL, tuned
 from ..claims.sweeps import SOLVED
 from ..regression.bounds import GAUSSIAN_SLOPE
-from .drawing import KERNEL_COLOURS, LEVEL, LIMIT, SMALLEST, panel_title
+from .drawing import KERNEL_COLOURS, LIMIT, SMALLEST
 from .study_drawing import (
     Evidence,
     common_seeds,
@@ -26,9 +27,7 @@ from .study_drawing import (
     features_per_target,
     geometric,
     kernels_of_table,
-    power,
     table_of,
-    ticks,
     variable,
     verdicts,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .... import run_claims
 from ....claims import Assumption, Inconclusive
 from ..data import SHARES, SPECIAL, Setting
 from ..predictions import conditions
@@ -77,24 +78,5 @@ MANY = _condition("n >= 4 L^2")
 SURVIVES = _condition("n > 3 (L + 1)")
 INACTIVE = _condition("kind 4 becomes inactive")
 
-
-def broken(**changes: Callable[[Reading], NDArray]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return a negative control: the same run with some recorded quantities replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        run, r = evidence["run"], reading(evidence)
-        arrays = {**run.arrays, **{name: change(r) for name, change in changes.items() if name in run}}
-        return {**evidence, "run": dataclasses.replace(run, arrays=arrays)}
-
-    return control
-
-
-def altered(**changes: Callable[[Reading], Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return a negative control: the same run with some numbers noted at its start replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        run, r = evidence["run"], reading(evidence)
-        wrong = {name: np.asarray(change(r)) for name, change in changes.items() if name in run.constants}
-        return {**evidence, "run": dataclasses.replace(run, constants={**run.constants, **wrong})}
-
-    return control
+broken, altered = partial(run_claims.broken, reading), partial(run_claims.altered, reading)
+"""Negative controls: the same run with some recorded quantities, or numbers noted at its start, replaced by wrong ones."""

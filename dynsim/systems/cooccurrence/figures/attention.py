@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from .... import plotting
 from ....claims import Inconclusive
-from ....plotting import COLOURS, bound, line, theory
+from ....plotting import COLOURS, bound, line, panel_title, theory
 from ....trajectory import Trajectory
 from ..data import COMMON
 from ..predictions import PHASE_ONE_BOUNDS
@@ -20,7 +20,6 @@ from .drawing import (
     dashed,
     in_units,
     log_values,
-    panel_title,
     positive,
     series,
     subscript,

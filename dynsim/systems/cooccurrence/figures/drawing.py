@@ -41,11 +41,6 @@ def verdicts_on(run: Trajectory, *claims: str) -> tuple[Verdict, ...]:
     return check(run, [CLAIMS[claim] for claim in claims]).verdicts
 
 
-def panel_title(letter: str, text: str) -> str:
-    """Return a panel's title with its letter."""
-    return f"({letter}) {text}" if letter else text
-
-
 def subscript(key: int, query: int) -> str:
     """Return the indices of a score as the paper counts tokens, from 1."""
     return f"{key + 1}{query + 1}"

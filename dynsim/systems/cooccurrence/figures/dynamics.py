@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from .... import plotting
-from ....plotting import COLOURS, bound, line, predicted
+from ....plotting import COLOURS, bound, line, panel_title, predicted
 from ....trajectory import Trajectory
 from ..predictions import MARGIN
 from ..reading import SAND, Reading, left, reading, right
@@ -29,7 +29,6 @@ from .drawing import (
     dashed,
     in_units,
     log_values,
-    panel_title,
     place,
     positive,
     series,

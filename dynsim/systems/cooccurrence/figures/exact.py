@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .... import plotting
-from ....plotting import COLOURS, line
+from ....plotting import COLOURS, line, panel_title
 from ....trajectory import Trajectory
 from ..reading import Reading, reading
-from .drawing import log_values, panel_title, positive, series, time_frame, verdicts_on
+from .drawing import log_values, positive, series, time_frame, verdicts_on
 
 _COLOURS = ("blue", "vermillion", "green", "purple", "orange", "ink")
 INVARIANTS = (

@@ -32,12 +32,12 @@ OBSERVABLES: Mapping[str, Observable] = {
     "accuracy": _of(lambda p, c: _evaluated(p, c).right, "share of all training samples whose label has the largest logit", r"\mathrm{acc}",
                     costly=True),
     "batch_loss": _of(lambda p, c: c.loss, "mean cross-entropy of the samples of the next step", r"L_\mathcal{B}", default=False),
-    "V_norm": _of(lambda p, c: _norm(p.V, 2), "Frobenius norm of the weights", r"\|V\|_F"),
+    "V_norm": _of(lambda p, c: _norm(p.V, 2), "Frobenius norm of the weights", r"\Vert V\Vert_F"),
     "V_centred_norm": _of(lambda p, c: _norm(centred(p.V), 2), "norm of the weights without their mean over the classes, "
-                          "the part that tells classes apart", r"\|V - \mathbf{1}\bar v^\top\|_F"),
-    "b_norm": _of(lambda p, c: _norm(p.b, 1), "norm of the biases", r"\|b\|"),
+                          "the part that tells classes apart", r"\Vert V - \mathbf{1}\bar v^\top\Vert_F"),
+    "b_norm": _of(lambda p, c: _norm(p.b, 1), "norm of the biases", r"\Vert b\Vert"),
     "gauge_share": _of(lambda p, c: gauge_share(p.V), "share of the squared norm of the weights that the loss is blind to: their mean over "
-                       "the classes, repeated in every row", r"C\|\bar v\|^2/\|V\|_F^2"),
+                       "the classes, repeated in every row", r"C\Vert\bar v\Vert^2/\Vert V\Vert_F^2"),
     "mean_bias": _of(lambda p, c: np.mean(p.b, axis=-1), "mean of the biases over the classes; over minus the sum of the rates it is the "
                      "mean sign of their updates", r"\bar b"),
 }

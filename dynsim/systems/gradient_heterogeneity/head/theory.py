@@ -30,6 +30,8 @@ __all__ = [
 
 LOST = 1e-9
 """Probability outside the interval on which `momentum_drift` resolves a sum."""
+SETTLED = 1e-12
+"""Change of the logarithm of a characteristic function, by one more batch, that ends the product in `momentum_drift`."""
 SMOOTHING = 0.01
 """Largest standard deviation of the normal number added to a sum in `momentum_drift`, over that of one batch's count."""
 
@@ -229,6 +231,9 @@ def momentum_drift(C: int, n: int, beta: float, steps: int) -> NDArray:
     phi, found = np.ones_like(u, dtype=complex), np.empty(steps)
     for t in range(steps):
         v = beta**t * u
+        if t and share * v[-1] ** 2 < SETTLED:
+            found[t:] = found[t - 1]
+            break
         phi *= np.exp(n * np.log1p(q * np.expm1(-1j * v)) + 1j * share * v)
         found[t] = weights @ phi.imag
     return found

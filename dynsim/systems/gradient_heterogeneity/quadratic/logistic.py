@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ....layout import Layout
 from ....numerics import logistic as sigmoid
 from ....system import Observable
+from ..inequality import size_weighted
 from .data import draw_samples
 from .model import block_curvature, block_layout, indexed_seeds, joined, write
 from .observables import quantities
 from .setting import Logistic
-from .theory import size_weighted
 
 __all__ = ["LogisticBlocks", "logistic"]
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ....layout import Layout
 from ....system import Observable
+from ..inequality import size_weighted
 from ..settings import streams
 from .data import draw_quadratic
 from .observables import quantities
 from .setting import Quadratic
-from .theory import noise_weighted, size_weighted
+from .theory import noise_weighted
 
 __all__ = ["BlockLayout", "BlockQuadratic", "block_curvature", "block_layout", "indexed_seeds", "joined", "quadratic", "repeated", "write"]
 

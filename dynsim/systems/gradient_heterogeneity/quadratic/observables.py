@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from ....system import Observable
-from .theory import block_squares, gradient_weighted, size_weighted
+from ..inequality import density, gradient_weighted, size_weighted
+from .theory import block_squares
 
 __all__ = ["OBSERVABLES", "quantities", "sign_progress"]
 
@@ -21,12 +22,6 @@ def _norm(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
 
 def _norm_1(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
     return np.abs(cache.gradient).sum(axis=-1)
-
-
-def _phi(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-    square, total = np.square(cache.gradient).sum(axis=-1), np.square(_norm_1(params, cache))
-    share = np.divide(total, square * cache.gradient.shape[-1], out=np.full(np.shape(total), np.nan), where=square > 0)
-    return share[()]
 
 
 def _Lambda_G(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
@@ -67,14 +62,16 @@ def quantities(*, noisy: bool = False, costly: bool = False) -> dict[str, Observ
         "train_loss": Observable(lambda p, c: c.loss, (), "loss", "L"),
         "grad_norm": Observable(_norm, (), "norm of the gradient, without noise", r"\Vert g\Vert_2"),
         "grad_norm_1": Observable(_norm_1, (), "1-norm of the gradient, without noise", r"\Vert g\Vert_1"),
-        "phi": Observable(_phi, (), "density of the gradient, |g|_1^2 / (P |g|_2^2); not a number where the gradient is 0", r"\varphi"),
+        "phi": Observable(lambda p, c: density(c.gradient), (),
+                          "density of the gradient: squared 1-norm over P times squared norm; not a number where it is 0", r"\varphi"),
         "Lambda_G": Observable(_Lambda_G, (), "block norms of the Hessian weighted by squared gradients; not a number where these are 0",
                                r"\Lambda_G", costly=costly),
         "Lambda_P": Observable(_Lambda_P, (), "block norms of the Hessian weighted by sizes", r"\Lambda_P", costly=costly),
     }
     if noisy:
         found["sign_progress"] = Observable(
-            _progress, (), "progress that the noisy sign expects, sum of |g_i| erf(|g_i| / (sqrt(2) s_i))", r"\sum_i |g_i| erf_i")
+            _progress, (), "progress that the noisy sign expects: sum of sizes times the error function of size / (sqrt(2) s_i)",
+            r"\sum_i \vert g_i\vert\, \mathrm{erf}_i")
     return found
 
 

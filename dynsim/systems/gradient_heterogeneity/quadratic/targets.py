@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....naming import unknown_name
-from ....optimizers import Adam, GradientDescent, SignGD
+from ....optimizers import Adam, GradientDescent, SignGD, as_optimizer, changed_rule
 from ....simulate import simulate
 from .model import repeated
 
 __all__ = ["FACTORS", "HIGHEST", "RULES", "StepsToTarget", "final_losses", "horizons", "linear_decay", "rate_unit", "steps_to_target"]
 
-RULES: Mapping[str, Callable[[Any], Any]] = {
-    "gd": GradientDescent,
-    "heavy_ball": lambda lr: GradientDescent(lr, momentum=0.9),
-    "signgd": SignGD,
-    "signum": lambda lr: SignGD(lr, momentum=0.9),
-    "adam": Adam,
+RULES: Mapping[str, Any] = {
+    "gd": GradientDescent(1.0), "heavy_ball": GradientDescent(1.0, momentum=0.9), "signgd": SignGD(1.0),
+    "signum": SignGD(1.0, momentum=0.9), "adam": Adam(1.0),
 }
-"""The five rules by name, each a function of its rate."""
+"""The five rules by name; their rates do not matter."""
 
 FACTORS = np.geomspace(2.0**-4, 2.0**4, 25)
 """Rates tried, in units of the scale on which a rule's rates live; see `rate_unit`."""
@@ -44,13 +40,13 @@ def linear_decay(rates: NDArray | float, steps: int) -> Callable[[int], Any]:
     return lambda step: rates * max(1.0 - step / steps, trace)
 
 
-def rate_unit(system: Any, rule: str, steps: int) -> NDArray:
+def rate_unit(system: Any, rule: Any, steps: int) -> NDArray:
     """Return the scale of a rule's rates, shape () or replicates.
 
     Linear rules: 1 over the largest curvature, twice which is where they become unstable. The others move a coordinate by about
     the rate in a step: the rate whose path, decay included, is as long as the way of the farthest coordinate.
     """
-    if rule in ("gd", "heavy_ball"):
+    if as_optimizer(rule).kind == "linear":
         return 1.0 / np.broadcast_to(system.curvature_max, system.start.shape[:-1])
     return 2.0 * np.abs(system.start).max(axis=-1) / (steps + 1)
 
@@ -66,7 +62,7 @@ to the target, for k = 100 and 1000.
 
 
 def final_losses(
-    system: Any, rule: str, steps: int, factors: Sequence[float] | NDArray = FACTORS, *, highest: float = HIGHEST,
+    system: Any, rule: Any, steps: int, factors: Sequence[float] | NDArray = FACTORS, *, highest: float = HIGHEST,
 ) -> NDArray:
     """Return the loss after a run with linear decay over that at the start, for every rate; shape (*replicates, rates).
 
@@ -76,8 +72,8 @@ def final_losses(
     Parameters
     ----------
     system : BlockQuadratic or LogisticBlocks
-    rule : str
-        One of `RULES`.
+    rule : Optimizer
+        Whose rate is replaced, as those of `RULES`.
     steps : int
         Horizon, >= 1.
     factors : sequence of float
@@ -85,14 +81,13 @@ def final_losses(
     highest : float
         See `HIGHEST`.
     """
-    if rule not in RULES:
-        raise ValueError(unknown_name("rule", rule, RULES))
     lead = system.start.shape[:-1]
     if lead and any(matrix.ndim > 2 for matrix in getattr(system, "matrices", ())):
         return np.stack([final_losses(system.replicates(i), rule, steps, factors, highest=highest) for i in range(lead[0])])
     rates = np.multiply.outer(rate_unit(system, rule, steps), np.asarray(factors, dtype=float))
     side_by_side = repeated(system, len(factors))
-    run = simulate(side_by_side, RULES[rule](linear_decay(rates.ravel(), steps)), steps=steps, record=["train_loss"])
+    decaying = changed_rule(as_optimizer(rule), {"lr": linear_decay(rates.ravel(), steps)})
+    run = simulate(side_by_side, decaying, steps=steps, record=["train_loss"])
     above = run["train_loss"] - system.loss_floor
     tame = above.max(axis=0) <= highest * above[0]  # false for the NaN of a run that ended early
     return np.where(tame, above[-1] / above[0], np.inf).reshape(*lead, len(factors))
@@ -104,7 +99,7 @@ class StepsToTarget:
 
     Attributes
     ----------
-    rule : str
+    rule : Optimizer
     steps : ndarray of int, shape () or replicates
         That horizon; -1 if none of those tried is enough.
     factor : ndarray, shape () or replicates
@@ -113,14 +108,14 @@ class StepsToTarget:
         True where it is the smallest or the largest rate tried: then more rates should be tried.
     """
 
-    rule: str
+    rule: Any
     steps: NDArray
     factor: NDArray
     edge: NDArray
 
 
 def steps_to_target(
-    system: Any, rule: str, *, target: float = 1e-3, tried: Sequence[int] | None = None, factors: Sequence[float] | NDArray = FACTORS,
+    system: Any, rule: Any, *, target: float = 1e-3, tried: Sequence[int] | None = None, factors: Sequence[float] | NDArray = FACTORS,
     highest: float = HIGHEST,
 ) -> StepsToTarget:
     """Return the smallest horizon at which some rate brings the loss to `target` times that at the start, the rate decaying to 0.
@@ -131,8 +126,8 @@ def steps_to_target(
     ----------
     system : BlockQuadratic or LogisticBlocks
         Without noise.
-    rule : str
-        One of `RULES`.
+    rule : Optimizer
+        Whose rate is replaced, as those of `RULES`.
     target : float
         In (0, 1).
     tried : sequence of int, optional
@@ -145,13 +140,13 @@ def steps_to_target(
     Raises
     ------
     ValueError
-        For an unknown rule, a target out of range, a system with noise.
+        For a target out of range, a system with noise.
 
     Examples
     --------
     >>> from dynsim.systems.gradient_heterogeneity.quadratic.model import quadratic
     >>> from dynsim.systems.gradient_heterogeneity.quadratic.setting import Quadratic
-    >>> int(steps_to_target(quadratic(Quadratic(k=1.0)), "gd").steps) < 8
+    >>> int(steps_to_target(quadratic(Quadratic(k=1.0)), RULES["gd"]).steps) < 8
     True
     """
     if not 0.0 < target < 1.0:

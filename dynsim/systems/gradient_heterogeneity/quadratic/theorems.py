@@ -3,7 +3,8 @@ r"""The complexity theorems T1 and T2: their step rules, and runs that compare e
 T1, gradient steps: :math:`\eta_t = \min(1/\Lambda_G, (\rho\|g_t\|_2)^{-1/2})` decreases the loss by at least
 :math:`\eta_t \|g_t\|_2^2 / c`.  T2, sign steps: :math:`\eta_t = \min\big(\|g_t\|_1/(P\Lambda_P), (\|g_t\|_1/(\rho P^{3/2}))^{1/2}\big)`
 decreases it by at least :math:`\eta_t \|g_t\|_1 / c`.  Assumed: (A3) the Hessian is within delta_D <= Lambda/3 of its diagonal
-blocks in norm, and Lambda bounds the weighted complexity at every iterate. c = 6, or c = 2 where rho = delta_D = 0. Derived here.
+blocks in norm, and Lambda bounds the weighted complexity at every iterate. c = 6; 3 where rho or delta_D
+is 0, and 2 where both are. Derived here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from ....naming import unknown_name
 from ....optimizers import Kind
 from ....simulate import iterate
-from .theory import block_squares, complexity_bound, gradient_weighted, size_weighted
+from ..inequality import gradient_weighted, size_weighted
+from .theory import block_squares, complexity_bound
 
 __all__ = ["STEPPERS", "TheoremGD", "TheoremRun", "TheoremSign", "theorem_run"]
 
@@ -67,7 +69,7 @@ class TheoremGD:
         return self.eta(gradient) * np.square(self.size(gradient)) / constant
 
     def init(self, params: NDArray, scale: NDArray | float) -> dict[str, NDArray]:
-        """Return the state, nothing; reduced systems are refused."""
+        """Return the state: there is none."""
         return {}
 
     def step(self, params: NDArray, grad: NDArray, state: dict[str, NDArray], step: int, scale: NDArray | float) -> None:
@@ -113,7 +115,7 @@ class TheoremSign:
         return self.eta(gradient) * self.size(gradient) * (np.sqrt(gradient.shape[-1]) / constant)
 
     def init(self, params: NDArray, scale: NDArray | float) -> dict[str, NDArray]:
-        """Return the state, nothing; reduced systems are refused."""
+        """Return the state: there is none."""
         return {}
 
     def step(self, params: NDArray, grad: NDArray, state: dict[str, NDArray], step: int, scale: NDArray | float) -> None:
@@ -135,7 +137,7 @@ class TheoremRun:
     eps : float
         Size of the gradient at which the run ends: its norm for T1, its 1-norm over sqrt(P) for T2.
     constant : float
-        c, 6 in general and 2 where rho = delta_D = 0.
+        c: 6 in general, 3 where rho or delta_D is 0, 2 where both are.
     reached : bool
         True if the gradient became that small.
     Delta : float
@@ -280,7 +282,7 @@ def _walk(system: Any, rule: Any, step: str, eps: float, most: int, *, leave: bo
             if reached or left or not np.isfinite(cache.loss) or state.step == most:
                 break
     loss, sizes, grad_norm, grad_norm_1, Lambda_G, Lambda_P, delta_D = np.array(rows).T
-    constant = 2.0 if rule.rho == 0.0 and not delta_D.any() else 6.0
+    constant = {0: 2.0, 1: 3.0, 2: 6.0}[int(rule.rho > 0.0) + int(delta_D.any())]
     Delta, guaranteed = float(loss[0] - system.loss_floor), np.array(promises[:-1]) / constant
     return TheoremRun(
         rule, target, constant, reached, Delta, loss, sizes, grad_norm, grad_norm_1, Lambda_G, Lambda_P, delta_D, guaranteed,

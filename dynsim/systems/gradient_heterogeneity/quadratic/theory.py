@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ..inequality import density
+from ..inequality import density, gradient_weighted, size_weighted
 
 __all__ = [
-    "Law", "block_squares", "complexity_bound", "gradient_weighted", "law", "noise_weighted", "sampled_law",
-    "sgd_bound", "sgd_rate", "sign_bound", "sign_rate", "size_weighted",
+    "Law", "block_squares", "complexity_bound", "law", "noise_weighted", "sampled_law", "sgd_bound", "sgd_rate", "sign_bound", "sign_rate",
 ]
 
 Sizes = Sequence[int] | NDArray
@@ -26,29 +25,6 @@ Sizes = Sequence[int] | NDArray
 def block_squares(gradient: NDArray, sizes: Sizes) -> NDArray:
     """Return the squared norm of each block of a gradient, shape (*lead, B), from (*lead, P)."""
     return np.add.reduceat(np.square(gradient), np.cumsum([0, *sizes[:-1]]), axis=-1)
-
-
-def gradient_weighted(squares: NDArray, h: NDArray) -> NDArray:
-    r"""Return the mean curvature of the blocks, weighted by their squared gradients.
-
-    .. math:: \Lambda_G = \sum_b \frac{\|g_b\|^2}{\|g\|^2} h_b
-
-    Parameters
-    ----------
-    squares : ndarray, shape (*lead, B)
-        Squared block norms of the gradient; where all are 0 the result is not a number.
-    h : ndarray, shape (*lead, B) or (B,)
-        Spectral norms of the Hessian's diagonal blocks.
-    """
-    total = squares.sum(axis=-1)
-    weighted = (squares * h).sum(axis=-1)
-    return np.divide(weighted, total, out=np.full(np.shape(weighted), np.nan), where=total > 0)[()]
-
-
-def size_weighted(sizes: Sizes, h: NDArray) -> NDArray:
-    r"""Return the mean curvature of the blocks weighted by their sizes, :math:`\Lambda_P = \sum_b \frac{P_b}{P} h_b`."""
-    sizes = np.asarray(sizes, dtype=float)
-    return (sizes * h).sum(axis=-1) / sizes.sum()
 
 
 @dataclass(frozen=True)
@@ -105,7 +81,8 @@ def complexity_bound(Delta: float, Lambda: float, eps: float, *, rho: float, con
 
     .. math:: T_\epsilon \leq c\, \Delta \max(\Lambda/\epsilon^2,\ \rho^{1/2}/\epsilon^{3/2}),
 
-    c = 6; c = 2 if the Hessian is constant and block-diagonal. The first term is the larger if :math:`\epsilon \leq \Lambda^2/\rho` (A4).
+    c = 6; 3 if the Hessian is constant or block-diagonal, 2 if it is both. The first term is the larger if
+    :math:`\epsilon \leq \Lambda^2/\rho` (A4).
 
     Parameters
     ----------
@@ -158,10 +135,10 @@ def sign_rate(Delta: float, *, P: int, Lambda_P: float, steps: int) -> float:
 def sign_bound(Delta: NDArray | float, *, P: int, Lambda_P: NDArray | float, steps: int, noise_1: NDArray | float = 0.0) -> NDArray:
     r"""Return the bound of S2 on the mean of E|g_t|_1 over the first steps, at the rate `sign_rate`.
 
-    .. math:: \frac1T \sum_{t<T} E\|g_t\|_1 \leq \sqrt{2 \Delta P \Lambda_P / T} + 2 |s|_1
+    .. math:: \frac1T \sum_{t<T} E\|g_t\|_1 \leq \sqrt{2 \Delta P \Lambda_P / T} + |s|_1
 
-    The same without the floor :math:`2|s|_1` (``noise_1=0``) bounds the mean of `sign_progress` under Gaussian noise, and, without
-    noise, the mean of the 1-norm itself.
+    The floor is that of noise with any law (Cantelli's inequality); normal noise leaves 0.34 of it. The same without it
+    (``noise_1=0``) bounds the mean of `sign_progress` under Gaussian noise, and, without noise, the mean of the 1-norm itself.
 
     Parameters
     ----------
@@ -172,4 +149,4 @@ def sign_bound(Delta: NDArray | float, *, P: int, Lambda_P: NDArray | float, ste
     noise_1 : float
         Sum of the noise's standard deviations.
     """
-    return np.sqrt(2.0 * np.asarray(Delta) * P * np.asarray(Lambda_P) / steps) + 2.0 * np.asarray(noise_1)
+    return np.sqrt(2.0 * np.asarray(Delta) * P * np.asarray(Lambda_P) / steps) + np.asarray(noise_1)

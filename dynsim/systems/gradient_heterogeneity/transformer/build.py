@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....layout import Layout
+from ....optimizers import Adam, LinearDecay
+from ....simulate import simulate
 from ....trajectory import Trajectory
 from ..settings import Setting, streams
 from .data import draw_sequences
@@ -20,6 +23,8 @@ __all__ = ["HEAD", "initial_weights", "transformer", "with_fresh_head"]
 
 HEAD = ("head", "b_head")
 """Blocks of the head."""
+OTHER = {"after": "before", "before": "after"}
+"""The task that a task's pre-training is on."""
 
 
 def transformer(setting: Transformer, seed: int = 0, *, start: NDArray | None = None) -> TransformerModel:
@@ -36,17 +41,33 @@ def transformer(setting: Transformer, seed: int = 0, *, start: NDArray | None = 
     """
     if start is not None:
         return _model(setting, seed, np.asarray(start, dtype=float), {"start": "given"})
+    if setting.pretrained:
+        return with_fresh_head(_pretraining(setting, seed), setting, seed)
     return _model(setting, seed, Layout(block_shapes(setting)).pack(**initial_weights(setting, seed)), {})
 
 
-def _model(setting: Transformer, seed: int, start: NDArray, about: dict[str, Any]) -> TransformerModel:
+def _model(
+    setting: Transformer, seed: int, start: NDArray, about: dict[str, Any], constants: Mapping[str, NDArray] | None = None,
+) -> TransformerModel:
     source = streams(seed)
     sizes = [prod(shape) for shape in block_shapes(setting).values()]
     return TransformerModel(
         setting, draw_sequences(setting, setting.samples, np.random.default_rng(source["data"])), start, source["batches"],
-        observables=OBSERVABLES, constants={"block_sizes": np.array(sizes, dtype=float)},
+        observables=OBSERVABLES, constants={"block_sizes": np.array(sizes, dtype=float), **(constants or {})},
         provenance={"system": "gradient_heterogeneity", "engine": "dense", "setting": setting.to_dict(), "seed": int(seed), **about},
     )
+
+
+def _pretraining(setting: Transformer, seed: int) -> Trajectory:
+    """Return the run of Adam on the other task, on sequences and from weights that nothing else of the seed shares."""
+    first = setting.replace(task=OTHER[setting.task], head_scale=0.0, pretrained=0)
+    system: Any = transformer(first, int(streams(seed)["start"].generate_state(1)[0]))
+    steps = setting.pretrained
+    rule = Adam(LinearDecay(setting.pretrain_lr, steps, warmup=steps // 10))
+    run = simulate(system, rule, steps=steps, record=("fixed_loss", "train_accuracy"), at=[])
+    if run.status == "diverged":
+        raise ValueError(f"pretrain_lr={setting.pretrain_lr:g}: pre-training diverged at step {run.last_step}; lower it")
+    return run
 
 
 def initial_weights(setting: Transformer, seed: int) -> dict[str, NDArray]:
@@ -97,4 +118,5 @@ def with_fresh_head(run: Trajectory, setting: Transformer, seed: int = 0) -> Tra
     lead, drawn = run.final.shape[:-1], initial_weights(setting, seed)
     weights = {name: np.broadcast_to(drawn[name], (*lead, *drawn[name].shape)) if name in HEAD else getattr(old, name) for name in drawn}
     start = Layout(block_shapes(setting)).pack(**weights)
-    return _model(setting, seed, start, {"pretrained": {**run.provenance, "last_step": int(run.last_step)}})
+    found = {f"pretrained_{name}": run[name][-1] for name in ("fixed_loss", "train_accuracy") if name in run}
+    return _model(setting, seed, start, {"pretrained": {**run.provenance, "last_step": int(run.last_step)}}, found)

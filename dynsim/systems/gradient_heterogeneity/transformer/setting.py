@@ -57,6 +57,11 @@ class Transformer(Setting):
         True: a step sees sequences that no step has seen; the fixed set is for measures. False: it takes them from the fixed set.
     batch : int
         Sequences of a step, >= 1; 0 for the whole fixed set.
+    pretrained : int
+        If > 0, the start is that of fine-tuning: all weights were trained on the other task for so many steps of Adam, and the head is a
+        fresh one of scale `head_scale`.
+    pretrain_lr : float
+        Peak of the rate of those steps, > 0; it rises over the first tenth of them and falls in a straight line to 0.
 
     Raises
     ------
@@ -84,16 +89,18 @@ class Transformer(Setting):
     samples: int = 512
     fresh: bool = True
     batch: int = 32
+    pretrained: int = 0
+    pretrain_lr: float = 1e-3
 
     def __post_init__(self) -> None:
         self._check_task()
         for name, low in (("vocab", 4), ("length", 4), ("classes", 2), ("d", 1), ("heads", 1), ("width", 1), ("layers", 1), ("samples", 1),
-                          ("batch", 0)):
+                          ("batch", 0), ("pretrained", 0)):
             check_whole(self, name, low)
         check_choice(self, "norm", NORMS)
         check_choice(self, "init", INITS)
         check_flags(self, "final_norm", "biases", "fresh")
-        for name, positive in (("embedding_scale", True), ("weight_scale", True), ("head_scale", False)):
+        for name, positive in (("embedding_scale", True), ("weight_scale", True), ("head_scale", False), ("pretrain_lr", True)):
             check_number(self, name, positive=positive)
         if self.vocab < self.classes + 2:
             raise ValueError(f"vocab={self.vocab} must be at least classes + 2 = {self.classes + 2}: every class needs a token")

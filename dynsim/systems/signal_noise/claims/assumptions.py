@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .... import run_claims
 from ....claims import Assumption
 from ..reading import Reading, reading
 
@@ -41,13 +42,5 @@ KAPPA_SMALL = _regime("kappa_small", "initial noise is small against the clock (
 SCALING = _regime("scaling", "initial weights are forgotten at T_attn (sigma_0 / (lr T_attn) <= 0.02)")
 RESOLVED = _regime("steps", "the clock is resolved (T_key >= 5 steps)")
 
-
-def broken(**changes: Callable[[Reading], NDArray]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return a negative control: the same run with some recorded quantities replaced by wrong ones."""
-
-    def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-        run, r = evidence["run"], reading(evidence)
-        arrays = {**run.arrays, **{name: change(r) for name, change in changes.items() if name in run}}
-        return {**evidence, "run": dataclasses.replace(run, arrays=arrays)}
-
-    return control
+broken = partial(run_claims.broken, reading)
+"""Negative control: the same run with some recorded quantities replaced by wrong ones."""

@@ -122,11 +122,6 @@ def axis_label(name: str) -> str:
     return f"{name.replace('_', ' ')}  ${OBSERVABLES[name].symbol}$"
 
 
-def panel_title(letter: str, text: str) -> str:
-    """Return a panel's title with its letter."""
-    return f"({letter}) {text}" if letter else text
-
-
 def finite(x: NDArray) -> NDArray:
     """NaN in place of what is not finite, which autoscaling cannot show."""
     return np.where(np.isfinite(x), x, np.nan)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .... import plotting
 from ....numerics import logistic
-from ....plotting import COLOURS, bundle, chosen, line, measured, predicted, theory
+from ....plotting import COLOURS, bundle, chosen, line, measured, panel_title, predicted, theory
 from ....trajectory import Trajectory
 from ..observables import OBSERVABLES
 from ..predictions import SMALL, logit_slope
@@ -32,7 +32,6 @@ from .drawing import (
     flips_seen,
     known_stages,
     number,
-    panel_title,
     single,
     time_frame,
     turn_of,

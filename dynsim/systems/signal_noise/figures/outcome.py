@@ -7,26 +7,11 @@ from matplotlib.axes import Axes
 
 from .... import plotting
 from ....claims import Inconclusive
-from ....plotting import COLOURS, bound, line, measured, predicted, theory
+from ....plotting import COLOURS, bound, line, measured, panel_title, predicted, theory
 from ....trajectory import Trajectory
 from ..conditions import SETTLED
 from ..predictions import EPS, SMALL, loss_bounds
-from .drawing import (
-    ERROR,
-    KEY,
-    NOISE,
-    QUERY,
-    STEP,
-    TEST,
-    TRAIN,
-    known_stages,
-    number,
-    panel_title,
-    single,
-    time_frame,
-    verdicts_on,
-    view,
-)
+from .drawing import ERROR, KEY, NOISE, QUERY, STEP, TEST, TRAIN, known_stages, number, single, time_frame, verdicts_on, view
 
 # -- loss ---------------------------------------------------------------------------------------------------------
 
