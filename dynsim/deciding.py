@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +36,7 @@ def close(value: float, predicted: float, tolerance: float, where: str = "", uni
     return Measured(float(value), float(predicted), off / abs(float(predicted)) if relative else off, tolerance, where, unit)
 
 
-def worst(found: Sequence[Measured]) -> Measured:
+def worst(*found: Measured) -> Measured:
     """Return the number whose deviation is largest against its tolerance; one that is not finite is worst of all."""
     return max(found, key=lambda m: m.deviation / m.tolerance if np.isfinite(m.deviation) else np.inf)
 

@@ -1,7 +1,8 @@
-"""What steps draw: a stream of random numbers for every step, and an order of the samples for every epoch."""
+"""What is drawn by which seed: a stream for every purpose, one for every step, and an order of the samples for every epoch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Epochs", "child"]
+__all__ = ["Epochs", "child", "streams"]
+
+
+def streams(seed: int, purposes: Sequence[str]) -> dict[str, np.random.SeedSequence]:
+    """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
+
+    Raises
+    ------
+    ValueError
+        If the seed is not an integer >= 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be an integer >= 0")
+    return dict(zip(purposes, np.random.SeedSequence(int(seed)).spawn(len(purposes)), strict=True))
 
 
 def child(seed: np.random.SeedSequence, number: int) -> np.random.SeedSequence:

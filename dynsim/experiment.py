@@ -192,7 +192,7 @@ class Experiment:
         Raises
         ------
         ValueError
-            For an unknown name, naming the nearest valid one, or a value out of range.
+            For an unknown name, naming the nearest valid one, a value out of range, or a field that the new rule does not have.
 
         Examples
         --------
@@ -213,6 +213,11 @@ class Experiment:
             rule = parts["experiment"].pop("optimizer")
             parts["experiment"]["optimizer"] = self.rule(rule) if isinstance(rule, str) else rule
         varied = varied.replace(**parts["experiment"])
+        fields = rule_fields(varied.optimizer)
+        for name in parts["optimizer"]:
+            if name not in fields:  # of the rule there was before
+                raise ValueError(f"{name}={changes[name]!r} does not go with optimizer={changes['optimizer']!r}, which has "
+                                 f"{', '.join(fields)}: leave one of the two out")
         return varied.replace(optimizer=changed_rule(varied.optimizer, parts["optimizer"])) if parts["optimizer"] else varied
 
     @property
@@ -239,8 +244,12 @@ class Experiment:
     def run(self, *, engine: str = "auto", progress: bool | Progress | None = None) -> Trajectory:
         """Simulate the experiment.
 
+        Quantities of the system that the form of it does not have are not recorded: they are not in the trajectory.
+
         Raises
         ------
+        ValueError
+            For an unknown engine or quantity, or where the form of the system has nothing of what is to be recorded.
         Interrupted
             On Ctrl-C; its trajectory holds everything recorded so far.
         """
@@ -252,14 +261,19 @@ class Experiment:
         return self.signed(run)
 
     def _recorded_by(self, system: Any) -> Any:
-        """Return what to record of a form of the system: not all forms have all of its quantities, and claims say what they miss."""
+        """Return what to record of a form of the system: not all forms have all of its quantities, and claims say what they miss.
+
+        A ValueError where that leaves nothing.
+        """
         known = getattr(system_module(self.system), "OBSERVABLES", {})
         missing = {name for name in self.record or () if name in known and name not in system.observables}
         if self.record is None or not missing:
             return self.record
-        if isinstance(self.record, Mapping):
-            return {name: every for name, every in self.record.items() if name not in missing}
-        return tuple(name for name in self.record if name not in missing)
+        left = tuple(name for name in self.record if name not in missing)
+        if not left:
+            raise ValueError(f"record={', '.join(dict.fromkeys(self.record))}: not a quantity of this form of {self.system}, which has "
+                             f"{', '.join(system.observables)}")
+        return {name: self.record[name] for name in left} if isinstance(self.record, Mapping) else left
 
     def simulated(self, system: Any, **options: Any) -> Trajectory:
         """Return a run of a system under this experiment's rule to its horizon or target loss; options as `simulate` takes them."""

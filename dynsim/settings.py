@@ -32,8 +32,8 @@ def check_whole(setting: Any, name: str, low: int, high: int | None = None) -> N
     object.__setattr__(setting, name, int(value))
 
 
-def check_number(setting: Any, name: str, *, positive: bool) -> None:
-    """Make a field of a frozen setting a finite float, > 0 if `positive`, else >= 0.
+def check_number(setting: Any, name: str, *, positive: bool = False, low: float = 0.0) -> None:
+    """Make a field of a frozen setting a finite float >= `low`, or, if `positive`, > 0.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def check_number(setting: Any, name: str, *, positive: bool) -> None:
     """
     value = getattr(setting, name)
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"{name}={value!r} must be a finite number {'> 0' if positive else '>= 0'}")
+    if not number or not np.isfinite(value) or value < low or (positive and value == 0):
+        raise ValueError(f"{name}={value!r} must be a finite number {'> 0' if positive else f'>= {low:g}'}")
     object.__setattr__(setting, name, float(value))
 
 

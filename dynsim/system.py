@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .layout import Layout
 
-__all__ = ["Inexact", "Observable", "System", "forward_at", "require_exact"]
+__all__ = ["Inexact", "Observable", "System", "forward_at", "passes", "require_exact"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ def forward_at(system: Any, params: SimpleNamespace, step: Any) -> SimpleNamespa
     """Return the cache of the forward pass that a step sees: of its batch, where the system has batches."""
     batch = getattr(system, "batch", None)
     return system.forward(params) if batch is None else system.forward(params, batch(step))
+
+
+def passes(system: Any, point: NDArray) -> tuple[SimpleNamespace, NDArray]:
+    """Return the cache of a forward pass on all samples, and the gradient, at real or complex parameters (*replicates, P)."""
+    views, gradient = system.layout.views(point), np.full_like(point, np.nan)  # an entry that backward forgets must not pass as 0
+    cache = system.forward(views)
+    system.backward(views, cache, system.layout.views(gradient))
+    return cache, gradient
 
 
 class Inexact(ValueError):

@@ -148,6 +148,10 @@ def test_a_form_without_some_quantities_records_the_others():
     for record in (tiny.record, tuple(tiny.record), ("G", "neuron_products_change")):
         run = tiny.replace(record=record).run(engine="gram")
         assert "G" in run and "neuron_products_change" not in run and set(run.arrays) < set(record)
+    for nothing in (("neuron_products_change",), {"neuron_products_change": 2}):
+        with pytest.raises(ValueError, match="record=neuron_products_change: not a quantity of this form of cooccurrence, which has .*G"):
+            tiny.replace(record=nothing).run(engine="gram")
+    assert not tiny.replace(record=()).run(engine="gram").arrays, "nothing was asked for"
     with pytest.raises(ValueError, match="unknown recorded quantity 'H'"):
         tiny.replace(record=("H",)).run(engine="gram")
 
@@ -186,6 +190,15 @@ def test_the_same_rule_keeps_its_rate_and_a_flow_has_neither():
         assert experiment.rule("flow") == GradientFlow()
     with pytest.raises(ValueError, match="gd has no learning rate here"):
         sign.rule("gd")
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"optimizer": "signgd", "clip": 3}, "clip=3 does not go with optimizer='signgd', which has lr, momentum: leave one of the two out"),
+    ({"optimizer": "gd", "beta1": 0.5}, "beta1=0.5 does not go with optimizer='gd', which has lr, momentum, clip"),
+])
+def test_a_field_that_only_the_rule_before_had_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CLIPPED.vary(changes)
 
 
 def test_rules_with_schedule_and_clip_survive_files(tmp_path):

@@ -195,6 +195,8 @@ def _simulate(args: argparse.Namespace, experiment: Experiment, title: str, fold
             with failures:
                 write_summary(folder, summary, experiment)
     interrupted = interrupted or bool(pressed)
+    if args.record is not None and (lost := [name for name in experiment.record or () if name not in run]):
+        print(f"dynsim: not recorded: {', '.join(lost)}; no quantity of this form of {experiment.system}", file=sys.stderr)
     say(_engine_text(args.engine, run.provenance, seconds))
     say(summary.text(full=args.full))
     if folder is not None and not interrupted:

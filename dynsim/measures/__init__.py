@@ -6,9 +6,9 @@ sweep makes a row of a table out of what its measures return.
 
 from .expressions import as_measures
 from .kinds import At, First, Series, Underflow, Verdicts, bounded_steps, seldom
-from .watching import Column, Computed, Measure, Watch, Watched
+from .watching import Column, Computed, Measure, Watch, Watched, require_kind
 
 __all__ = [
     "At", "Column", "Computed", "First", "Measure", "Series", "Underflow", "Verdicts", "Watch", "Watched", "as_measures", "bounded_steps",
-    "seldom",
+    "require_kind", "seldom",
 ]

@@ -16,7 +16,7 @@ from ..simulate import State
 from ..system import Observable, System, forward_at
 from ..trajectory import Trajectory
 
-__all__ = ["Column", "Computed", "Measure", "Watch", "Watched"]
+__all__ = ["Column", "Computed", "Measure", "Watch", "Watched", "require_kind"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Measure(Protocol):
 
     - `columns`: name of each column it yields, and its `Column`;
     - `record`: quantities that `Watch.result` finds in the run, at a bounded number of steps; mostly empty;
-    - `watch(watched)`: the live counterpart for one run.
+    - `watch(watched)`: the live counterpart for one run;
+    - `kinds`, if it is of some of a system's kinds of settings only: their types (see `require_kind`).
     """
 
     @property
@@ -53,6 +54,14 @@ class Measure(Protocol):
     @property
     def record(self) -> tuple[str, ...]: ...
     def watch(self, watched: Watched) -> Watch: ...
+
+
+def require_kind(measure: Measure, experiment: Experiment) -> None:
+    """Raise a ValueError unless the experiment's setting is of a kind that the measure is of; nothing that a sweep varies changes it."""
+    kinds: tuple[type, ...] = getattr(measure, "kinds", ())
+    if kinds and not isinstance(experiment.setting, kinds):
+        raise ValueError(f"measure {measure!r} is of settings of kind {', '.join(kind.__name__ for kind in kinds)}, "
+                         f"not {type(experiment.setting).__name__}: start from a preset of that kind")
 
 
 class Computed:
@@ -98,6 +107,7 @@ class Watched:
     def watch(self, measure: Measure) -> Watch:
         """Return the watch of a measure: one for all that ask for it, before them in the order."""
         if measure not in self.watches:
+            require_kind(measure, self.experiment)
             made = measure.watch(self)
             self.watches[measure] = made
         return self.watches[measure]

@@ -19,7 +19,7 @@ import numpy as np
 
 from .._version import __version__
 from ..experiment import Experiment
-from ..measures import Measure, as_measures
+from ..measures import Measure, as_measures, require_kind
 from ..naming import unknown_name
 from ..optimizers import has_schedule
 from ..plain import plain
@@ -104,7 +104,8 @@ def sweep(
     Raises
     ------
     ValueError, TypeError
-        For a variable, measure or argument that does not exist. A point whose values are out of range is a row with an error.
+        For a variable, measure or argument that does not exist, or a measure of another kind of settings. A point whose values are
+        out of range is a row with an error.
     SweepFolderError
         If `out` holds something else or another sweep (the difference is shown), or another process writes it.
     SweepError
@@ -128,6 +129,8 @@ def sweep(
     experiment = _experiment(setting, optimizer)
     design, measures, seeds = as_design(over), as_measures(measure, experiment.system), _seeds(seeds)
     _check_names(experiment, design, measures)
+    for one in measures:
+        require_kind(one, experiment)
     if steps is not None and experiment.flows:
         experiment = experiment.reaching(steps)  # checks it
     for name, value in (("steps", None if experiment.flows else steps), ("workers", workers)):

@@ -35,7 +35,7 @@ import peers
 
 from dynsim import Adam, GradientDescent, SignGD, simulate, sweep
 from dynsim.flow import velocity_of
-from dynsim.optimizers import GradientFlow, changed_rule
+from dynsim.optimizers import GradientFlow, LinearDecay, changed_rule
 from dynsim.recording import log_times
 from dynsim.systems import attention_kernels, cooccurrence, gradient_heterogeneity, signal_noise
 from dynsim.systems.gradient_heterogeneity.quadratic import targets
@@ -505,7 +505,7 @@ def race_of_rates(seeds: int, rounds: int) -> list[Row]:
             losses = np.empty((len(tried), seeds, len(targets.FACTORS)))
             for (h, steps), (s, system) in itertools.product(enumerate(tried), enumerate(alone)):
                 for f, rate in enumerate(targets.rate_unit(system, rule, steps) * targets.FACTORS):
-                    decaying = changed_rule(rule, {"lr": targets.linear_decay(rate, steps)})
+                    decaying = changed_rule(rule, {"lr": LinearDecay(float(rate), steps)})
                     loss = simulate(system, decaying, steps=steps, record=["train_loss"])["train_loss"]
                     losses[h, s, f] = loss[-1] / loss[0] if loss.max() <= targets.HIGHEST * loss[0] else np.inf
             return losses

@@ -20,6 +20,7 @@ from dynsim.systems import signal_noise
 
 TINY = ["signal_noise", "--preset", "tiny"]
 FLOW = ["cooccurrence", "--preset", "tiny", "--set", "n=6", "--set", "L=3", "--set", "m=5", "--set", "m1=2"]
+HEAD = ["gradient_heterogeneity", "--preset", "sign_drift", "--set", "C=3", "--steps", "1"]
 DATA = {"trajectory.npz", "experiment.toml", "report.json", "stages.csv"}
 
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from dynsim.cli import main; sys.exit(main())"
@@ -329,6 +330,13 @@ def test_a_full_disk_costs_nothing_else(dynsim, tmp_path, monkeypatch, no_figure
     assert found(tmp_path / "run") == {MANIFEST, *DATA} - {"trajectory.npz"}
 
 
+def test_recorded_quantities_that_a_form_does_not_have_are_told(dynsim):
+    for options in ([], ["--quiet"]):
+        status, _, err = dynsim("run", *HEAD, "--record", "train_loss,phi", *options)
+        assert status == 0 and err == "dynsim: not recorded: phi; no quantity of this form of gradient_heterogeneity\n"
+    assert dynsim("run", *HEAD, "--record", "train_loss,b_norm:2")[2] == "" == dynsim("run", *HEAD)[2]
+
+
 BAD = {
     "no command": ([], "required: COMMAND"),
     "unknown command": (["rum"], "invalid choice: 'rum'"),
@@ -376,6 +384,7 @@ BAD = {
     "unknown solver": (["run", *FLOW, "--optimizer", "flow:method=RK4"], "unknown method 'RK4': did you mean 'RK45'"),
     "engine of another rule": (["run", *FLOW, "--optimizer", "gd", "--steps", "2", "--engine", "gram"], "use dense or lumped"),
     "unknown record": (["run", *TINY, "--record", "train_los"], "did you mean 'train_loss'"),
+    "record of another form": (["run", *HEAD, "--record", "phi"], "record=phi: not a quantity of this form of gradient_het"),
     "unknown engine": (["run", *TINY, "--engine", "dens"], "did you mean 'dense'"),
     "inexact engine": (["run", *TINY, "--optimizer", "adam", "--engine", "lumped"], "--engine auto"),
     "unknown figures": (["run", *TINY, "--figures", "some"], "invalid choice: 'some'"),

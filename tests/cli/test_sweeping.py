@@ -51,6 +51,11 @@ def test_json_has_the_points(dynsim):
     assert document["columns"] == ["m_k", "seeds", "train_loss@end", "errors"] and len(document["points"]) == 2
 
 
+def test_a_measure_of_another_kind_of_settings_is_bad_input(dynsim, tmp_path):
+    status, _, err = dynsim("sweep", "gradient_heterogeneity", "--preset", "gradient_path", "--measure", "drift", "--out", tmp_path / "s")
+    assert status == 2 and "of settings of kind Head, not Quadratic" in err and not (tmp_path / "s").exists()
+
+
 def test_points_from_a_file_and_from_a_sample(dynsim, tmp_path):
     (tmp_path / "points.csv").write_text("m_k, sigma_p\n2, 1.5\n4,2\n")
     status, out, _ = dynsim(*SWEEP, "--points", tmp_path / "points.csv", "--measure", "train_loss@end", "--out", tmp_path / "a")

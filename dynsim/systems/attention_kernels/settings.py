@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ... import draws
 from ...settings import Tasked, check_choice, check_flags, check_number, check_whole
 from .kernels import kernels_of
 from .queries.constructions import CONSTRUCTIONS
@@ -244,14 +245,6 @@ class Classification(Setting):
 
 
 def streams(seed: int) -> dict[str, np.random.SeedSequence]:
-    """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
-
-    Raises
-    ------
-    ValueError
-        If the seed is not an integer >= 0.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be an integer >= 0")
+    """Return independent random streams of a seed by purpose; ValueError for a seed that is no integer >= 0."""
     purposes = ("tokens", "targets", "W_Q", "W_K", "W_V", "W_O", "teacher", "starts", "embedding", "head", "batches", "test", "directions")
-    return dict(zip(purposes, np.random.SeedSequence(int(seed)).spawn(len(purposes)), strict=True))
+    return draws.streams(seed, purposes)

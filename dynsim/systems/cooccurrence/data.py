@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import draws
 from ...naming import unknown_name
 from ...settings import build_setting, check_number, check_whole, replaced
 
@@ -192,17 +193,8 @@ class Bags:
 
 
 def streams(seed: int) -> dict[str, np.random.SeedSequence]:
-    """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
-
-    Raises
-    ------
-    ValueError
-        If the seed is not an integer >= 0.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be an integer >= 0")
-    purposes = ("data", "W", "W_V", "W_K", "W_Q", "output", "test", "unseen")
-    return dict(zip(purposes, np.random.SeedSequence(int(seed)).spawn(len(purposes)), strict=True))
+    """Return independent random streams of a seed by purpose; ValueError for a seed that is no integer >= 0."""
+    return draws.streams(seed, ("data", "W", "W_V", "W_K", "W_Q", "output", "test", "unseen"))
 
 
 def _kinds(setting: Setting, count: int, rng: np.random.Generator, *, balanced: bool) -> NDArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .head.model import linear_head
@@ -15,6 +16,9 @@ from .transformer.setting import Transformer
 
 __all__ = ["best", "dense"]
 
+MODELS: Mapping[type, Any] = {Quadratic: quadratic, Logistic: logistic, Transformer: transformer, Head: linear_head}
+"""What draws the model of each kind of setting."""
+
 
 def dense(setting: Setting, seed: int = 0) -> Any:
     """Draw the model of a setting: `BlockQuadratic`, `LogisticBlocks`, `TransformerModel` or `LinearHead`, exact for every rule.
@@ -24,9 +28,15 @@ def dense(setting: Setting, seed: int = 0) -> Any:
     setting : Quadratic, Logistic, Transformer or Head
     seed : int
         Determines data, weights and batches, by separate streams.
+
+    Raises
+    ------
+    TypeError
+        For something else than one of these settings.
     """
-    make: Any = {Quadratic: quadratic, Logistic: logistic, Transformer: transformer, Head: linear_head}[type(setting)]
-    return make(setting, seed)
+    if type(setting) not in MODELS:
+        raise TypeError(f"setting={setting!r} must be a {', '.join(kind.__name__ for kind in MODELS)}")
+    return MODELS[type(setting)](setting, seed)
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> Any:

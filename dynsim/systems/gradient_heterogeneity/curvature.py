@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from ...system import passes
+
 __all__ = ["METHODS", "TOLERANCE", "Hessian", "hessian", "hvp"]
 
 METHODS = {
@@ -167,7 +169,7 @@ def hessian(system: Any, params: NDArray | None = None, *, method: str = "auto",
     if method not in ("auto", *METHODS):
         raise ValueError(f"method={method!r} must be one of auto, {', '.join(METHODS)}")
     point = _single_point(system, params)
-    cache, found = _passes(system, point)
+    cache, found = passes(system, point)
     if np.shape(cache.loss) != () or not np.isfinite(cache.loss):
         raise ValueError(f"the loss at these parameters is {cache.loss}; it must be one finite number")
     if not np.isfinite(found).all():
@@ -190,6 +192,22 @@ def hessian(system: Any, params: NDArray | None = None, *, method: str = "auto",
 
 def hvp(system: Any, params: NDArray | None, v: NDArray, *, method: str = "auto") -> NDArray:
     """Return the product of the Hessian of a system's loss with a vector, shape (P,); see `hessian`, which many products should share.
+
+    Parameters
+    ----------
+    system : System
+        A single run.
+    params : ndarray, shape (P,), or None
+        Where; None for `system.start`.
+    v : ndarray, shape (P,)
+        Real.
+    method : {"auto", "analytic", "complex-step", "central"}
+        See `hessian`.
+
+    Raises
+    ------
+    ValueError, Inexact, FloatingPointError
+        As `hessian` and `Hessian.product` do.
 
     Examples
     --------
@@ -215,14 +233,6 @@ def _single_point(system: Any, params: NDArray | None) -> NDArray:
     if given.shape != (system.layout.size,) or given.dtype.kind not in "fiu":
         raise ValueError(f"params has shape {given.shape} and type {given.dtype}; it must be a real vector of length {system.layout.size}")
     return np.array(given, dtype=float)
-
-
-def _passes(system: Any, point: NDArray) -> tuple[SimpleNamespace, NDArray]:
-    """Return the cache of a forward pass on all samples, and the gradient, at real or complex parameters."""
-    views, out = system.layout.views(point), np.full_like(point, np.nan)  # an entry that backward forgets must not pass as 0
-    cache = system.forward(views)
-    system.backward(views, cache, system.layout.views(out))
-    return cache, out
 
 
 def _no_complex_step(at: Hessian, rng: np.random.Generator) -> str:
@@ -253,7 +263,7 @@ def _analytic(at: Hessian, v: NDArray) -> NDArray:
 
 
 def _gradient(at: Hessian, point: NDArray) -> NDArray:
-    return _passes(at.system, point)[1]
+    return passes(at.system, point)[1]
 
 
 def _complex_step(at: Hessian, v: NDArray, h: float = 1e-30) -> NDArray:

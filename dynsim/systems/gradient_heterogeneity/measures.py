@@ -32,15 +32,6 @@ __all__ = ["LAWS", "MEASURES", "SWEEP_MEASURES", "Drift", "FineTuning", "LogNorm
 NAN = float("nan")
 
 
-def _of(watched: Watched, name: str, *kinds: type) -> Any:
-    """Return the setting of a watched run; a ValueError says which kinds a measure is of."""
-    setting = watched.experiment.setting
-    if not isinstance(setting, kinds):
-        tasks = ", ".join(task for kind in kinds for task in kind.TASKS)  # type: ignore[attr-defined]
-        raise ValueError(f"measure {name!r} is of task {tasks}, not {setting.task!r}")
-    return setting
-
-
 # -- heterogeneity ---------------------------------------------------------------------------------------------------------
 
 SPREAD = {
@@ -86,6 +77,11 @@ class OfBlocks:
         check_choice(self, "blocks", ("all", "body", "matrices"))
 
     @property
+    def kinds(self) -> tuple[type, ...]:
+        """Any for all blocks; others are of transformers."""
+        return () if self.blocks == "all" else (Transformer,)
+
+    @property
     def columns(self) -> Mapping[str, Column]:
         """See `SPREAD` and `CURVED`."""
         found = {**SPREAD, **(CURVED if self.curvature or self.off_diagonal else {})}
@@ -99,7 +95,6 @@ class OfBlocks:
         """Return the live counterpart."""
         system, places = watched.system, None
         if self.blocks != "all":
-            _of(watched, f"blocks={self.blocks}", Transformer)
             keeps = {"matrices": lambda name: name.startswith("W_"), "body": lambda name: name not in HEAD}[self.blocks]
             places = cut_blocks(system, leave_out=tuple(name for name in system.layout.shapes if not keeps(name)))
 
@@ -119,6 +114,7 @@ class FineTuning:
     """How far pre-training came, and what share of the squared gradient is the head's at the start."""
 
     record: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[type, ...]] = (Transformer,)
     columns: ClassVar[Mapping[str, Column]] = {
         "pretrained_loss": Column("loss of pre-training on its fixed set at its end; NaN without pre-training"),
         "pretrained_accuracy": Column("its accuracy"),
@@ -127,7 +123,6 @@ class FineTuning:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        _of(watched, "finetuning", Transformer)
         system = watched.system
 
         def read(run: Trajectory) -> dict[str, Any]:
@@ -162,6 +157,7 @@ class Target:
     most: int = 4096
     doubling: bool = False
     record: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[type, ...]] = (Quadratic,)
     columns: ClassVar[Mapping[str, Column]] = {
         "steps_to_target": Column("smallest horizon at which some rate reaches the target; NaN if none does"),
         "factor": Column("the best rate there over the unit in which rates were tried"),
@@ -170,7 +166,6 @@ class Target:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        _of(watched, "target", Quadratic)
         tried = [steps for steps in horizons(self.most) if not self.doubling or steps & (steps - 1) == 0]
 
         def read(run: Trajectory) -> dict[str, Any]:
@@ -196,6 +191,7 @@ class Theorems:
     eps: float = 0.02
     factor: float = 1.0
     record: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[type, ...]] = (Quadratic, Logistic)
     columns: ClassVar[Mapping[str, Column]] = {
         f"{name}_{key}": Column(doc) for name, rule in (("T1", "gradient"), ("T2", "sign")) for key, doc in (
             ("steps", f"{rule} steps to a gradient of size eps; NaN if it does not become so small"),
@@ -207,7 +203,6 @@ class Theorems:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        _of(watched, "theorems", Quadratic, Logistic)
 
         def read(run: Trajectory) -> dict[str, Any]:
             found: dict[str, float] = {}
@@ -268,6 +263,7 @@ class Noise:
     steps: int = 200
     repeats: int = 20
     record: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[type, ...]] = (Quadratic,)
     columns: ClassVar[Mapping[str, Column]] = {
         "S1_mean": Column("mean of |g_t|^2 over steps and repeats of gradient descent"),
         "S1_bound": Column("its bound"),
@@ -280,7 +276,6 @@ class Noise:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        _of(watched, "noise", Quadratic)
         system: Any = watched.system
         if not system.noisy:
             raise ValueError("measure 'noise' needs noise > 0 in the setting")
@@ -314,6 +309,7 @@ class Drift:
     """Mean sign of the bias updates of a sign rule over the run, and what the theory of the head says it is."""
 
     record: ClassVar[tuple[str, ...]] = ("mean_bias",)
+    kinds: ClassVar[tuple[type, ...]] = (Head,)
     columns: ClassVar[Mapping[str, Column]] = {
         "drift": Column("mean sign of the bias updates over the run"),
         "drift_predicted": Column("the same while all probabilities are 1/C; NaN for shuffled batches with momentum"),
@@ -322,7 +318,7 @@ class Drift:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        setting, rule = _of(watched, "drift", Head), watched.experiment.optimizer
+        setting, rule = watched.experiment.setting, watched.experiment.optimizer
         if not isinstance(rule, SignGD):
             raise ValueError(f"measure 'drift' is of sign rules, optimizer signgd, not {rule!r}")
 
@@ -347,6 +343,7 @@ class Projected:
     """The run of a sign rule on a head once more, with the mean over the classes taken out of its updates; see `ProjectedSign`."""
 
     record: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[type, ...]] = (Head,)
     columns: ClassVar[Mapping[str, Column]] = {
         "projected_loss": Column("loss at the last step with projected updates"),
         "projected_accuracy": Column("accuracy at the last step with projected updates"),
@@ -355,8 +352,8 @@ class Projected:
 
     def watch(self, watched: Watched) -> Any:
         """Return the live counterpart."""
-        setting, experiment = _of(watched, "projected", Head), watched.experiment
-        rule = experiment.optimizer
+        experiment = watched.experiment
+        setting, rule = experiment.setting, experiment.optimizer
         if not isinstance(rule, SignGD):
             raise ValueError(f"measure 'projected' is of sign rules, optimizer signgd, not {rule!r}")
 

@@ -28,7 +28,21 @@ def _ours(setting: Setting, rule: Any, steps: int, record: Any, note: str, rates
 
 
 def trained(setting: Transformer, steps: int, note: str = "") -> Experiment:
-    """Return the training of a transformer by Adam, with warm-up over a tenth of the steps, linear decay and clipping."""
+    """Return the training of a transformer by Adam, with warm-up over a tenth of the steps, linear decay and clipping.
+
+    Parameters
+    ----------
+    setting : Transformer
+    steps : int
+        Updates, and horizon of the decay; >= 1.
+    note : str
+        What the experiment is for.
+
+    Returns
+    -------
+    Experiment
+        With a peak of 3e-3, norms clipped at 1, and rates of the other rules; all of it ours.
+    """
     rule = ClipNorm(Adam(LinearDecay(3e-3, steps, warmup=steps // 10)))
     return _ours(setting, rule, steps, _LEARNING, note, {"gd": 0.3, "signgd": 3e-3, "rmsprop": 3e-3}, every=10)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ... import draws
 from ...settings import Tasked
 
 __all__ = ["Setting", "streams"]
@@ -14,14 +15,5 @@ class Setting(Tasked):
 
 
 def streams(seed: int) -> dict[str, np.random.SeedSequence]:
-    """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
-
-    Raises
-    ------
-    ValueError
-        If the seed is not an integer >= 0.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be an integer >= 0")
-    purposes = ("data", "targets", "weights", "embedding", "head", "batches", "test", "noise", "rotation", "start")
-    return dict(zip(purposes, np.random.SeedSequence(int(seed)).spawn(len(purposes)), strict=True))
+    """Return independent random streams of a seed by purpose; ValueError for a seed that is no integer >= 0."""
+    return draws.streams(seed, ("data", "targets", "weights", "embedding", "head", "batches", "test", "noise", "rotation", "start"))

@@ -42,7 +42,7 @@ _TINY = Transformer(layers=1, d=8, heads=2, width=16, samples=64)
 
 TRIED: Mapping[str, tuple[float, ...]] = {
     "gd": (0.1, 0.3, 1.0, 3.0), "gd:0.9": (0.01, 0.03, 0.1, 0.3, 1.0), "signgd": (1e-3, 3e-3, 1e-2, 3e-2),
-    "signgd:0.9": (3e-4, 1e-3, 3e-3, 1e-2), "rmsprop": (1e-3, 3e-3, 1e-2, 3e-2), "adam": (1e-3, 3e-3, 1e-2, 3e-2),
+    "signgd:0.9": (3e-4, 1e-3, 3e-3, 1e-2), "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
 }
 """Rates of the transformer's rules that the study "rates" tries."""
 RATES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
@@ -66,18 +66,20 @@ _DRIFT = _SIGN.replace(setting=Head())
 _LONG = _SIGN.replace(optimizer=SignGD(LinearDecay(3e-3, 1500)), steps=1500)
 _NOISY_LABELS = _SIGN.replace(setting=Head(C=300, spread=0.5, label_noise=0.1), optimizer=SignGD(LinearDecay(1e-3, 800)), steps=800)
 
-_TUNED = experiment("fresh_head").replace(steps=0)
+_FINE_TUNED = experiment("fresh_head").replace(steps=0)
 
 HEAD_RATES: Mapping[str, tuple[float, ...]] = {
     "gd": (1.0, 3.0, 10.0), "gd:0.9": (0.1, 0.3, 1.0), "signgd": (1e-2, 3e-2, 1e-1), "signgd:0.9": (3e-3, 1e-2, 3e-2),
     "rmsprop": (1e-2, 3e-2, 1e-1), "adam": (1e-2, 3e-2, 1e-1),
 }
 """Rates tried for the head with noisy labels."""
+BATCH_RATES = {"signgd": (1e-2, 3e-2, 1e-1, 3e-1), "signgd:0.9": (1e-2, 3e-2, 1e-1, 3e-1)}
+"""Those tried in large batches."""
 
 
-def _heads(*settings: dict[str, Any], rules: tuple[str, ...] = tuple(HEAD_RATES)) -> list[dict[str, Any]]:
+def _heads(*settings: dict[str, Any], rates: Mapping[str, tuple[float, ...]] = HEAD_RATES) -> list[dict[str, Any]]:
     """Return points: every setting under every rule at each of its rates."""
-    return [{**setting, "optimizer": rule, "lr": lr} for setting in settings for rule in rules for lr in HEAD_RATES[rule]]
+    return [{**setting, "optimizer": rule, "lr": lr} for setting in settings for rule, found in rates.items() for lr in found]
 
 
 STUDIES = {
@@ -102,7 +104,7 @@ STUDIES = {
         "Post-LN against pre-LN: block gradient norms over depth, curvature from a small start, training",
         {
             "depth": Plan(_MADE.replace(setting=Transformer(samples=128)),
-                          {"norm": NORMS, "layers": [2, 6, 12], "init": ["he", "xavier"]}, 4, ("matrices",),
+                          {"norm": NORMS, "layers": [2, 6, 12], "init": ["he", "xavier"]}, 8, ("matrices",),
                           "gradients of weight matrices at usual random weights"),
             "flat": Plan(_MADE.replace(setting=Transformer(samples=128, weight_scale=0.2)), {"norm": NORMS, "layers": [2, 6, 12]}, 4,
                          ("matrices",), "the same with weights a fifth as large and embeddings as before"),
@@ -140,9 +142,10 @@ STUDIES = {
     "finetuning": Study(
         "Gradients at the start of fine-tuning: over depth, before and after pre-training, with and without the head",
         {
-            "stages": Plan(_TUNED, {"norm": NORMS, "layers": [2, 4, 8], "pretrained": [0, 1000]}, 3, ("matrices", "finetuning"),
+            "stages": Plan(_FINE_TUNED, {"norm": NORMS, "layers": [2, 4, 8], "pretrained": [0, 1000]}, 8, ("matrices", "finetuning"),
                            "weight matrices, and all blocks, before and after 1,000 steps of pre-training"),
-            "body": Plan(_TUNED.replace(setting=_TUNED.setting.replace(samples=64)), {"norm": NORMS, "layers": [2, 4]}, 3, ("body",),
+            "body": Plan(_FINE_TUNED.replace(setting=_FINE_TUNED.setting.replace(samples=64)), {"norm": NORMS, "layers": [2, 4]}, 3,
+                         ("body",),
                          "all blocks but the head with their curvature, after pre-training"),
         },
     ),
@@ -150,7 +153,7 @@ STUDIES = {
         "Heads under rules with tuned rates: few and many classes, large batches, and features without a shared mean",
         {
             "classes": Plan(_NOISY_LABELS, _heads({"C": 2}, {"C": 10}, {"C": 100}), 3, ("head",), "noisy labels, 2, 10 and 100 classes"),
-            "batches": Plan(_NOISY_LABELS, _heads({"C": 100, "batch": 512}, {"C": 300, "batch": 1024}, rules=("signgd", "signgd:0.9")), 2,
+            "batches": Plan(_NOISY_LABELS, _heads({"C": 100, "batch": 512}, {"C": 300, "batch": 1024}, rates=BATCH_RATES), 2,
                             ("head",), "the same in large batches"),
             "large_batch": Plan(_LONG, [{"batch": 512, "common": 1.0}, {"batch": 0, "common": 1.0}, {"batch": 32, "common": 0.0}], 1,
                                 ("drift", "head"), "sign descent in large and full batches, and without a mean that classes share"),

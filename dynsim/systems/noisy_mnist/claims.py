@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Assumption, Claim, Inconclusive, Measured, Source
+from ...run_claims import Control
 from ...scaling import mean_chance, mean_interval
 from ...sweep import Table, changed
 from .data import CONSTRUCTIONS
@@ -41,8 +42,6 @@ LEVEL = 0.025
 """One-sided level of a test: that of a 95 % interval."""
 
 PAGE = "docs/noisy_mnist.md"
-
-Control = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 # -- one run ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ... import draws
 from ...settings import build_setting, check_number, check_whole, replaced
 
 __all__ = ["Data", "Setting", "as_array", "data_from_arrays", "draw_data", "draw_fresh", "streams"]
@@ -164,17 +165,8 @@ class Data:
 
 
 def streams(seed: int, setting: Setting | None = None) -> dict[str, np.random.SeedSequence]:
-    """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
-
-    Raises
-    ------
-    ValueError
-        If the seed is not an integer >= 0.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be an integer >= 0")
-    purposes = ("data", "projections", "weights_inside", "weights_outside", "test", "test_weights")
-    return dict(zip(purposes, np.random.SeedSequence(int(seed)).spawn(len(purposes)), strict=True))
+    """Return independent random streams of a seed by purpose; ValueError for a seed that is no integer >= 0."""
+    return draws.streams(seed, ("data", "projections", "weights_inside", "weights_outside", "test", "test_weights"))
 
 
 def _pack(d: int, y: NDArray, rows: NDArray, coordinates: NDArray, values: NDArray, setting: Setting | None) -> Data:

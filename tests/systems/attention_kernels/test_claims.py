@@ -11,7 +11,7 @@ import pytest
 from dynsim import Adam, GradientDescent, GradientFlow, SignGD, check, deciding, simulate
 from dynsim.systems import attention_kernels
 from dynsim.systems.attention_kernels import CLAIMS, OBSERVABLES, Regression, experiment
-from dynsim.systems.attention_kernels.claims import basins, measuring
+from dynsim.systems.attention_kernels.claims import basins
 from dynsim.systems.attention_kernels.claims.assumptions import DESCENT
 from dynsim.systems.attention_kernels.queries.examples import landscape
 from dynsim.systems.attention_kernels.queries.outcomes import outcomes
@@ -343,11 +343,6 @@ def test_a_start_on_a_plateau_is_not_called_stuck():
 def test_forms_decide_at_their_levels(form, args, inside, outside):
     good, bad = form(inside, *args), form(outside, *args)
     assert good.deviation <= good.tolerance and bad.deviation > bad.tolerance
-
-
-def test_the_worst_of_several_numbers_is_the_one_that_is_not_finite():
-    nan = deciding.at_most(np.nan, 1.0)
-    assert measuring.worst(deciding.at_most(5.0, 1.0), nan) is nan
 
 
 # -- whole presets ---------------------------------------------------------------------------------------------------------

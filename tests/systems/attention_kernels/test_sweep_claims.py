@@ -355,7 +355,7 @@ def test_no_rate_that_trains_in_every_seed_decides_nothing(id, kernel):
     t = EVIDENCE[entry_of(id)]
     failed = put("full_loss", lambda t: (t["kernel"] == kernel) & (t["seed"] == 3), np.nan)(t)
     found = verdict(id, entry_of(id), failed)
-    assert found.verdict == "inconclusive" and f"no rate of the sweep trains {kernel}" in found.note
+    assert found.verdict == "inconclusive" and f"finite full_loss in every seed: {kernel}" in found.note
 
 
 def test_accuracies_about_chance_decide_nothing():

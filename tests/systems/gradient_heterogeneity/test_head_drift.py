@@ -19,7 +19,6 @@ from dynsim.systems.gradient_heterogeneity.head.theory import (
     measured_drift,
     momentum_drift,
     skewness_drift,
-    smoothing,
 )
 
 from ...helpers import Quadratic, gap
@@ -52,7 +51,7 @@ def test_drift_at_its_limits():
 
 @pytest.mark.parametrize(("C", "n", "beta"), [(3, 2, 0.6), (5, 2, 0.9), (7, 1, 0.95)])
 def test_momentum_drift_is_the_sum_over_all_counts(C, n, beta):
-    found, epsilon = momentum_drift(C, n, beta, 6), smoothing(C, n)
+    found, epsilon = momentum_drift(C, n, beta, 6), theory._smoothing(C, n)
     chance = binom(n, 1.0 / C).pmf(np.arange(n + 1))
     for t in range(1, 7):
         counts = np.array(list(product(range(n + 1), repeat=t)))

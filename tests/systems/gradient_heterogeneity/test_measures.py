@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dynsim import Experiment, GradientDescent, SignGD, simulate, sweep
-from dynsim.measures import Column
+from dynsim.measures import Column, Watched
 from dynsim.optimizers import LinearDecay
+from dynsim.sweep import engine
 from dynsim.systems import gradient_heterogeneity as gh
 from dynsim.systems.gradient_heterogeneity.head.rule import ProjectedSign
 from dynsim.systems.gradient_heterogeneity.head.theory import drift, drift_norm, momentum_drift
@@ -103,10 +104,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_measure_of_another_task_is_an_error_that_names_both(name):
+def test_a_measure_of_another_kind_is_refused_before_anything_runs(name, monkeypatch):
+    monkeypatch.setattr(engine, "run_cells", lambda *_: pytest.fail("a cell ran"))
     for kind in WRONG[name]:
-        said = error(KINDS[kind], name)
-        assert "ValueError" in said and name in said and f"not {KINDS[kind].setting.task!r}" in said, kind
+        made = type(KINDS[kind].setting).__name__
+        with pytest.raises(ValueError, match=rf"measure {type(MEASURES[name][0]).__name__}\(.*is of settings of kind .*not {made}: start"):
+            sweep(KINDS[kind], {"optimizer": ["signgd", "gd"]}, measure=name, workers=1)
+    with pytest.raises(ValueError, match=f"not {made}"):
+        Watched(KINDS[kind], built(KINDS[kind])).watch(MEASURES[name][0])
 
 
 def test_what_else_is_refused():

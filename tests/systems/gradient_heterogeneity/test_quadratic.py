@@ -5,11 +5,11 @@ import pytest
 
 from dynsim import Adam, GradientDescent, SignGD, load, simulate
 from dynsim.gradcheck import gradcheck
+from dynsim.optimizers import LinearDecay
 from dynsim.systems.gradient_heterogeneity.quadratic.data import block_sizes, draw_quadratic, haar
 from dynsim.systems.gradient_heterogeneity.quadratic.model import BlockQuadratic, quadratic, repeated
 from dynsim.systems.gradient_heterogeneity.quadratic.observables import OBSERVABLES
 from dynsim.systems.gradient_heterogeneity.quadratic.setting import Quadratic
-from dynsim.systems.gradient_heterogeneity.quadratic.targets import linear_decay
 from dynsim.systems.gradient_heterogeneity.settings import Setting
 
 from ...helpers import assert_same_bits, gap, same_bits
@@ -106,7 +106,7 @@ H_3, THETA_3 = np.array([0.5, 2.0, 7.0]), np.array([1.0, -2.0, 0.7])
 
 
 def test_gradient_descent_in_closed_form():
-    rates = linear_decay(0.2, 30)
+    rates = LinearDecay(0.2, 30)
     run = simulate(bare(H_3, THETA_3), GradientDescent(rates), steps=30, record=["train_loss"])
     path = np.cumprod([np.ones(3)] + [1.0 - 0.2 * (1.0 - t / 30) * H_3 for t in range(30)], axis=0) * THETA_3
     assert gap(run.final, path[-1]) < 1e-13 and gap(run["train_loss"], 0.5 * (H_3 * path**2).sum(axis=1)) < 1e-13
@@ -213,7 +213,7 @@ def test_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"k": 0.5}, "k=0.5 must be >= 1"), ({"inner": 0.1}, "inner=0.1 must be >= 1"), ({"blocks": 0}, "blocks=0"),
+    ({"k": 0.5}, "k=0.5 must be a finite number >= 1"), ({"inner": -3}, "inner=-3 must be .*>= 1"), ({"blocks": 0}, "blocks=0"),
     ({"size": 1.5}, "size=1.5"),
     ({"noise": -1.0}, "noise=-1.0"), ({"rotated": "al"}, "did you mean 'all'"), ({"initial": "loss"}, "initial"),
     ({"initial": "equal_curvature"}, "inner=3 must be 1"), ({"task": "logistic"}, "task"), ({"curvatur": "even"}, "curvature"),

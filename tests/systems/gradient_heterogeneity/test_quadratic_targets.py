@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from dynsim import simulate
-from dynsim.optimizers import changed_rule
+from dynsim.optimizers import LinearDecay, changed_rule, describe
+from dynsim.systems.gradient_heterogeneity.build import dense
+from dynsim.systems.gradient_heterogeneity.head.setting import Head
+from dynsim.systems.gradient_heterogeneity.presets import experiment
 from dynsim.systems.gradient_heterogeneity.quadratic.model import quadratic
 from dynsim.systems.gradient_heterogeneity.quadratic.setting import Quadratic
 from dynsim.systems.gradient_heterogeneity.quadratic.targets import (
@@ -12,7 +15,6 @@ from dynsim.systems.gradient_heterogeneity.quadratic.targets import (
     RULES,
     final_losses,
     horizons,
-    linear_decay,
     rate_unit,
     steps_to_target,
 )
@@ -31,7 +33,7 @@ def test_side_by_side_is_one_by_one(rule):
             one = quadratic(LOSS.replace(blocks=4, rotated=rotated), i)
             for j, factor in enumerate(FEW):
                 rate = float(rate_unit(one, RULES[rule], 12) * factor)
-                alone = changed_rule(RULES[rule], {"lr": linear_decay(rate, 12)})
+                alone = changed_rule(RULES[rule], {"lr": LinearDecay(rate, 12)})
                 loss = simulate(one, alone, steps=12, record=["train_loss"])["train_loss"]
                 if loss.max() <= 1e6 * loss[0]:
                     assert found[i, j] == pytest.approx(loss[-1] / loss[0], rel=1e-9)
@@ -48,12 +50,21 @@ def test_runs_that_rise_too_far_count_as_diverged():
     assert np.isinf(final_losses(system, RULES["gd"], 600, [1e3], highest=1e300)).all(), "not finite at all"
 
 
-def test_horizons_and_decay():
+def test_horizons():
     tried = np.array(horizons(4096))
     assert tried[-3:].tolist() == [2048, 2896, 4096] and (tried[3:] <= 1.51 * tried[2:-1]).all() and (tried[3:] >= 1.3 * tried[2:-1]).all()
-    rate = linear_decay(np.array([1.0, 2.0]), 4)
-    np.testing.assert_allclose([rate(t) for t in range(4)], np.outer([1.0, 0.75, 0.5, 0.25], [1.0, 2.0]))
-    assert (rate(4) > 0).all() and (rate(9) < 1e-300).all()
+    assert horizons(1) == [1]
+    for most in (0, 0.5, -3, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"most={most}"):
+            horizons(most)
+
+
+def test_rules_have_the_names_of_the_studies():
+    """A rule's name is the text that makes it: the same in files, sweeps and here."""
+    start = experiment("gradient_path")
+    for text, rule in RULES.items():
+        assert describe(rule) == describe(start.rule(text, 1.0))
+    assert RULES["gd:0.9"].momentum == RULES["signgd:0.9"].momentum == 0.9
 
 
 def steps(setting, rule, seeds=(0, 1), **options):
@@ -64,9 +75,9 @@ def steps(setting, rule, seeds=(0, 1), **options):
 
 def test_gradient_descent_pays_for_heterogeneity_and_sign_updates_do_not():
     """From k = 10 to 100: gradient descent by nearly the factor, signs and Adam by at most 2.2; momentum helps gradient descent."""
-    at_10, at_100 = ({rule: steps(LOSS.replace(k=k), rule) for rule in ("gd", "signgd", "adam", "heavy_ball")} for k in (10.0, 100.0))
+    at_10, at_100 = ({rule: steps(LOSS.replace(k=k), rule) for rule in ("gd", "signgd", "adam", "gd:0.9")} for k in (10.0, 100.0))
     assert at_100["gd"] >= 8.0 * at_10["gd"] and all(at_100[rule] <= 2.2 * at_10[rule] for rule in ("signgd", "adam"))
-    assert at_100["gd"] > 2.0 * at_100["heavy_ball"] and at_100["gd"] > 5.0 * at_100["signgd"]
+    assert at_100["gd"] > 2.0 * at_100["gd:0.9"] and at_100["gd"] > 5.0 * at_100["signgd"]
 
 
 def test_gradients_alone_do_no_harm():
@@ -95,5 +106,11 @@ def test_what_is_refused():
         steps_to_target(quadratic(LOSS.replace(noise=1.0), 0), RULES["gd"])
     with pytest.raises(ValueError, match="target=1.0"):
         steps_to_target(quadratic(LOSS, 0), RULES["gd"], target=1.0)
+    with pytest.raises(TypeError, match="system is a LinearHead: it must be a BlockQuadratic or LogisticBlocks"):
+        steps_to_target(dense(Head(C=3)), RULES["gd"])
+    with pytest.raises(TypeError, match="system is a LinearHead"):
+        final_losses(dense(Head(C=3)), RULES["gd"], 4)
+    with pytest.raises(ValueError, match="steps=0 must be an integer >= 1"):
+        steps_to_target(quadratic(LOSS, 0), RULES["gd"], tried=[0])
     with pytest.raises(TypeError, match="no update rule"):
         steps_to_target(quadratic(LOSS, 0), "gd")

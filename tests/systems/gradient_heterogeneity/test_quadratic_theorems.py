@@ -6,6 +6,8 @@ import pytest
 from dynsim import GradientDescent, SignGD, simulate
 from dynsim.system import Inexact
 from dynsim.systems import signal_noise
+from dynsim.systems.gradient_heterogeneity.build import dense
+from dynsim.systems.gradient_heterogeneity.head.setting import Head
 from dynsim.systems.gradient_heterogeneity.inequality import complexity, gradient_weighted, size_weighted
 from dynsim.systems.gradient_heterogeneity.quadratic.logistic import logistic
 from dynsim.systems.gradient_heterogeneity.quadratic.model import BlockQuadratic, quadratic, repeated
@@ -121,6 +123,26 @@ def test_bad_runs_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             theorem_run(wrong, **{"step": "sign", **options})
+    with pytest.raises(TypeError, match="system is a LinearHead: it must be a BlockQuadratic or LogisticBlocks"):
+        theorem_run(dense(Head(C=3)), "sign")
+
+
+@pytest.mark.parametrize("step", STEPPERS)
+def test_a_run_that_diverges_is_told_unless_lambda_is_given(step):
+    """Three times the theorem's step, which is that of the sharpest block: every path overshoots."""
+    system = quadratic(ISOTROPIC.replace(blocks=4, size_max=4), 1)
+    with pytest.raises(ValueError, match="the run diverges within .*factor=3 times the theorem's is too long"):
+        theorem_run(system, step, factor=3.0)
+    proper = theorem_run(system, step)
+    assert proper.reached
+    run = theorem_run(system, step, Lambda=proper.rule.Lambda, factor=3.0)
+    assert not run.reached and not np.isfinite(run.loss[-1])
+
+
+def test_a_gradient_of_zero_is_no_divergence():
+    """One gradient step on equal curvatures ends in the minimum, where no complexity is defined."""
+    run = theorem_run(BlockQuadratic((1, 1), np.ones(2), np.ones(2)), "gradient")
+    assert run.reached and run.steps == 1 and np.isnan(run.Lambda_G[-1])
 
 
 # -- the law of log-normal blocks, and the identity ------------------------------------------------------------------------
@@ -148,6 +170,27 @@ def test_the_law_within_five_percent(a, s):
 def test_signs_gain_from_heterogeneity_above_the_square_root():
     R = np.array([[law(a, s).R for s in (0.0, 0.5, 1.0)] for a in (0.25, 0.5, 1.0)])
     assert (np.diff(R[0]) < 0).all() and np.ptp(R[1]) < 1e-15 and (np.diff(R[2]) > 0).all()
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (lambda: law(1.0, -1.0), "s=-1.0 must be finite and >= 0"), (lambda: law(np.nan, 1.0), "a=nan must be finite"),
+    (lambda: sampled_law(1.0, 1.0, blocks=0, size=2, rng=np.random.default_rng(0)), "blocks=0 must be an integer >= 1"),
+    (lambda: sampled_law(1.0, 1.0, blocks=2, size=1.5, rng=np.random.default_rng(0)), "size=1.5 must be an integer >= 1"),
+    (lambda: sampled_law(1.0, -1.0, blocks=2, size=2, rng=np.random.default_rng(0)), "s=-1.0 must be"),
+    (lambda: sampled_law(1.0, 1.0, blocks=2, size=2, rng=0), "rng=0 must be a numpy.random.Generator"),
+    (lambda: complexity_bound(1.0, 0.0, 0.1, rho=0.0, constant=2.0), "Lambda=0.0 must be finite and > 0"),
+    (lambda: complexity_bound(1.0, 1.0, 0.1, rho=-1.0, constant=2.0), "rho=-1.0 must be finite and >= 0"),
+    (lambda: sgd_rate(-1.0, Lambda_G=1.0, Lambda_sigma=0.0, sigma=0.0), "eps=-1.0 must be finite and > 0"),
+    (lambda: sgd_rate(1.0, Lambda_G=0.0, Lambda_sigma=0.0, sigma=0.0), "Lambda_G=0.0 must be"),
+    (lambda: sgd_bound(1.0, lr=0.1, steps=0, Lambda_sigma=0.0, sigma=0.0), "steps=0 must be finite and > 0"),
+    (lambda: sgd_bound(np.array([1.0, -1.0]), lr=0.1, steps=2, Lambda_sigma=0.0, sigma=0.0), "Delta=.* must be finite and >= 0"),
+    (lambda: sign_rate(1.0, P=0, Lambda_P=1.0, steps=2), "P=0 must be finite and > 0"),
+    (lambda: sign_rate(1.0, P=2, Lambda_P="1", steps=2), "Lambda_P='1' must be"),
+    (lambda: sign_bound(1.0, P=2, Lambda_P=1.0, steps=2, noise_1=-1.0), "noise_1=-1.0 must be"),
+])
+def test_arguments_out_of_range_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
 
 
 # -- bounds under noise ----------------------------------------------------------------------------------------------------

@@ -100,6 +100,12 @@ def drift_measured(t):
     return np.where(t["momentum"] == 0.0, drift(t), 0.3 * drift(t)) + 0.003 * t["seed"]
 
 
+def head_norm(t):
+    """Smaller with momentum, but for 0.99 where C / n is about 3."""
+    larger = (t["momentum"] == 0.99) & (t["C"] == 100) & (t["batch"] == 32)
+    return np.where(larger, 13.0, np.where(t["momentum"] == 0.0, 10.0, 8.0)) + 0.1 * t["seed"]
+
+
 EVIDENCE = {
     "quadratic": {
         "target": table("quadratic", "target", steps_to_target=target_steps, edge=constant(0.0), **BLOCKS),
@@ -108,16 +114,17 @@ EVIDENCE = {
         "theorems": table("quadratic", "theorems", **theorem(lambda t: np.where(t["inner"] == 1.0, 1.0, 1.2))),
         "logistic": table("quadratic", "logistic", **theorem(constant(3.0))),
         "noise": table("quadratic", "noise", **{f"{name}_{key}": constant(value) for name, key, value in (
-            ("S1", "mean", 9.0), ("S1", "bound", 14.0), ("S2", "mean", 25.0), ("S2", "bound", 140.0), ("S2", "progress", 13.9),
-            ("S2", "silent", 14.0))}),
+            ("S1", "mean", 9.0), ("S1", "bound", 14.0), ("S1", "silent", 6.0), ("S2", "mean", 25.0), ("S2", "bound", 140.0),
+            ("S2", "progress", 13.9), ("S2", "silent", 14.0))}),
         "law": None,
     },
     "layernorm": {
         "depth": table("layernorm", "depth", value_over_query=constant(2.0),
                        max_over_min=lambda t: post(t, 2.0 ** t["layers"], 20.0) * (1.0 + 0.1 * t["seed"]),
-                       gini=lambda t: 0.3 + post(t, 0.012 * t["layers"], 0.0) + 0.005 * np.sin(7.0 * t["seed"] + post(t, 1, 0))),
-        "flat": table("layernorm", "flat", gini=lambda t: 0.5 + post(t, 0.003, 0.0) + 0.01 * t["seed"]),
+                       gini=lambda t: 0.3 + post(t, 0.012 * t["layers"], 0.0) + 0.002 * np.sin(7.0 * t["seed"] + post(t, 1, 0))),
+        "flat": table("layernorm", "flat", gini=lambda t: 0.5 + post(t, 0.003 + 0.001 * t["seed"], 0.0) + 0.01 * t["seed"]),
         "small": table("layernorm", "small", gini=lambda t: post(t, 0.8, 0.6) + 0.01 * t["seed"], R=lambda t: 0.3 + 0.1 * t["seed"],
+                       R_exact=lambda t: 1.1 + 0.1 * t["seed"],
                        correlation=lambda t: post(t, 0.95, 0.8) + 0.01 * t["seed"] ** 2,
                        ratio=lambda t: post(t, 15.0, 2.0) + t["seed"] ** 2,
                        ratio_by_identity=lambda t: post(t, 15.0, 2.0) + t["seed"] ** 2),
@@ -128,7 +135,7 @@ EVIDENCE = {
     "head": {
         "drift": table("head", "drift", drift=drift_measured, drift_predicted=lambda t: drift_measured(t) + 0.001,
                        norm_predicted=constant(10.0), gauge_share=lambda t: np.where(t["momentum"] == 0.0, 0.98, 0.1),
-                       V_norm=lambda t: np.where(t["momentum"] == 0.0, 10.0, 8.0) + 0.1 * t["seed"]),
+                       V_norm=head_norm),
         "controls": table("head", "controls", train_loss=constant(2.3), projected_loss=constant(2.3), accuracy=constant(0.7),
                           projected_accuracy=constant(0.7), V_centred_norm=lambda t: np.where(t["momentum"] == 0.0, 10.0, 50.0)),
         "noisy_labels": heads("head", "noisy_labels", lambda t: signs(t, 5.0, 1.2)),
@@ -141,6 +148,8 @@ EVIDENCE = {
     },
     "finetuning": {
         "stages": table("finetuning", "stages", gini=lambda t: post(t, 0.4, 0.3) + 0.01 * np.sin(9.0 * t["seed"] + post(t, 1, 0)),
+                        max_over_min=lambda t: post(t, 50.0, 10.0) * (1.0 + 0.1 * t["seed"]) ** post(t, 2, 1),
+                        value_over_query=lambda t: post(t, 3.0, 2.0) * (1.0 + 0.01 * t["seed"]) ** post(t, 2, 1),
                         head_share=constant(0.9), pretrained_accuracy=lambda t: np.where(t["pretrained"] > 0, 0.99, np.nan)),
         "body": table("finetuning", "body", body_R=constant(0.7), body_ratio=constant(1.5), body_ratio_by_identity=constant(1.5)),
     },
@@ -246,51 +255,61 @@ OPPOSITES = {
     "identity_target": put("ratio", 2.001, seed=2, k=1.0),
     "rotation_gradient_unchanged": put("steps_to_target", 9.0, optimizer="gd", rotated="all", seed=1),
     "rotation_sign_slower": put("steps_to_target", 300.0, optimizer="signgd", rotated="all", seed=0),
+    "rotation_adam_slower": put("steps_to_target", 99.0, optimizer="adam", rotated="all", seed=0),
     "theorems_T1": put("T1_steps", 901.0, seed=1, h_sd=1.5), "theorems_T2": put("T2_steps", 901.0, seed=0, h_sd=0.0),
     "logistic_T1": put("T1_steps", 901.0, scale=1.5), "logistic_T2": put("T2_steps", 901.0, scale=0.0),
     "theorems_decrease": put("T1_decrease", 0.999, seed=1, h_sd=1.0), "logistic_decrease": put("T2_decrease", 0.999, scale=1.0),
     "theorems_assumptions": put("T2_assumed", 0.0, seed=1, h_sd=0.5), "logistic_assumptions": put("T1_assumed", 0.0, scale=1.0),
     "theorems_isotropic_exact": put("T2_decrease", 1.0001, inner=1.0, seed=0, h_sd=0.5),
     "noise_S1": put("S1_mean", 14.1, noise=0.5, noise_kind="even"), "noise_S2": put("S2_mean", 141.0, noise=1.0, noise_kind="even"),
+    "noise_S1_needed": put("S1_mean", 5.9, noise=0.5, noise_kind="even"),
+    "noise_S2_needed": put("S2_mean", 13.9, noise=1.0, noise_kind="hessian"),
     "noise_progress": put("S2_progress", 14.1, noise=1.0, noise_kind="hessian"),
     "law_small_spread": put("law_R", lambda t: t["law_R"] * np.where(t["law_s"] == 0.5, 1.1, 1.0), seed=0),
     "law_unit_spread": put("law_R", lambda t: t["law_R"] * np.where(t["law_s"] == 1.0, 0.9, 1.0), seed=2),
     "depth_even_L2": put("gini", lambda t: t["gini"] + 0.06, norm="post", init="xavier", layers=2),
     **{f"depth_order_L{layers}": lowered("gini", 0.3, norm="post", init="he", layers=layers) for layers in (6, 12)},
     **{f"depth_gap_L{layers}": lowered("gini", 0.08, norm="post", init="xavier", layers=layers) for layers in (6, 12)},
-    "depth_range_L12": put("max_over_min", 100.0, norm="post", init="he", layers=12),
+    "depth_range_L12": put("max_over_min", lambda t: 0.02 * t["max_over_min"], norm="post", init="he", layers=12),
     "depth_values_above_queries": put("value_over_query", 0.99, norm="pre", init="he", layers=6, seed=3),
     "flat_no_order": put("gini", lambda t: t["gini"] + 0.02, norm="pre", layers=6),
     **{f"small_{name}": lowered(name, 20.0, norm="post") for name in ("gini", "ratio", "correlation")},
     "small_R_below_1": put("R", 1.01, norm="pre", seed=2), "body_R_below_1": put("body_R", 1.01, norm="post", layers=4, seed=2),
+    "small_R_exact_above_1": put("R_exact", 0.99, norm="post", seed=1),
     "block_diagonal_fails": put("delta_D", 0.6, norm="pre", seed=1),
     **{f"stages_post_higher_L{layers}": lowered("gini", 0.2, norm="post", layers=layers, pretrained=1000) for layers in (2, 4, 8)},
+    "stages_range_L8": put("max_over_min", lambda t: 0.1 * t["max_over_min"], norm="post", layers=8, pretrained=1000),
+    "stages_values_L8": put("value_over_query", lambda t: 0.5 * t["value_over_query"], norm="post", layers=8, pretrained=1000),
     "stages_head_share": put("head_share", 0.7, pretrained=1000, layers=8, seed=1),
-    **{f"{entry}_post_{name}_fails": lowered("fixed_loss", 0.4, optimizer=rule, norm="post") for entry in ("tuned", "training")
-       for name, rule in (("gradient", "gd"), ("momentum", "gd:0.9"))},
-    **{f"{entry}_post_{name}_learns": lowered("fixed_loss", -0.1, optimizer=rule, norm="post") for entry in ("tuned", "training")
+    **{id: lowered("fixed_loss", 0.4, optimizer="gd", norm="post") for id in ("tuned_post_gradient_fails", "training_post_gradient_fails")},
+    "tuned_post_momentum_fails": lowered("fixed_loss", 0.4, optimizer="gd:0.9", norm="post"),
+    **{f"tuned_post_{name}_learns": lowered("fixed_loss", -0.1, optimizer=rule, norm="post")
        for name, rule in (("sign", "signgd"), ("signum", "signgd:0.9"), ("adam", "adam"))},
     **{f"{entry}_post_gap": lowered("fixed_loss", -1.0, optimizer="signgd:0.9", norm="post") for entry in ("tuned", "training")},
     **{f"{entry}_pre_gradient_lower": lowered("fixed_loss", -0.3, optimizer="gd", norm="pre") for entry in ("tuned", "training")},
-    **{f"{entry}_pre_signum_learns": lowered("fixed_loss", -0.1, optimizer="signgd:0.9", norm="pre") for entry in ("tuned", "training")},
+    "tuned_pre_signum_learns": lowered("fixed_loss", -0.1, optimizer="signgd:0.9", norm="pre"),
     "no_biases_gradient_lower": lowered("fixed_loss", -0.5, optimizer="gd"),
     "good_start_no_gap": lowered("fixed_loss", -0.02, optimizer="gd:0.9", norm="pre"),
     **{f"deep_no_advantage_{norm}": lowered("fixed_loss", 0.3, optimizer="adam", norm=norm) for norm in ("post", "pre")},
     "head_drift_as_predicted": put("drift", lambda t: t["drift"] + 0.03, C=300, momentum=0.0, seed=2),
-    "head_momentum_drift_as_predicted": put("drift", lambda t: t["drift"] + 0.05, C=1000, momentum=0.9, seed=2),
+    "head_momentum_drift_near": put("drift", lambda t: t["drift"] + 0.05, C=1000, momentum=0.9, seed=2),
     "head_momentum_cuts_drift": put("drift", lambda t: 1.5 * t["drift"], C=100, batch=8, momentum=0.9),
     "head_gauge_share_large": put("gauge_share", 0.89, C=100, batch=32, momentum=0.0, seed=1),
     "head_gauge_share_small": put("gauge_share", 0.31, C=300, momentum=0.9, seed=1),
     "head_norm_reduced_many": put("V_norm", 11.0, C=1000, momentum=0.9),
     "head_norm_reduced_C100_n32": put("V_norm", 11.0, C=100, batch=32, momentum=0.9),
+    "head_norm_reduced_many_099": put("V_norm", 11.0, C=300, batch=32, momentum=0.99),
+    "head_norm_larger_C100_n32_099": put("V_norm", 9.0, C=100, batch=32, momentum=0.99),
     "head_gauge_norm_as_predicted": put("V_norm", 12.0, C=300, momentum=0.0, seed=0),
     "projected_same_loss": put("projected_accuracy", 0.6, momentum=0.9, seed=1),
     "centred_part_hardly_grows": put("V_centred_norm", 20.0, momentum=0.9),
     "head_noisy_labels_sign_worse": lowered("train_loss", 3.0, optimizer="signgd"),
     "head_classes_sign_worse": lowered("train_loss", 1.6, optimizer="signgd", C=100),
+    "head_batches_sign_worse": lowered("train_loss", 0.09, optimizer="signgd", C=300),
     **{f"head_few_classes_C{C}": lowered("train_loss", -0.2, optimizer="signgd", C=C) for C in (2, 10)},
     "head_large_batches_help": lowered("train_loss", -0.9, optimizer="signgd", C=100),
     "head_full_batch_no_gauge": put("gauge_share", 0.06, batch=0),
+    "head_batches_of_512_gauge": put("gauge_share", 0.49, batch=512),
     "head_drift_without_mean": put("drift", 0.3, common=0.0),
 }
 
@@ -351,12 +370,20 @@ def test_edges_of_the_rates_tried_for_a_target_decide_nothing():
         assert "try more" in verdict(id, with_columns(t, edge=np.ones(t.cells))).note
 
 
-@pytest.mark.parametrize("id", [id for id in SWEEP_CLAIMS if id.startswith(("depth_order", "small_", "stages_post")) and "_R_" not in id])
-def test_an_interval_that_contains_0_and_two_seeds_decide_nothing(id):
-    t = EVIDENCE[study_of(id)][entry_of(id)]
-    column = id.removeprefix("small_") if id.startswith("small_") else "gini"
-    noisy = put(column, lambda t: t[column] + 60.0 * (t["seed"] - 1.0), norm="post")(t)
-    assert "contains 0" in verdict(id, noisy).note
+BY_INTERVAL = {
+    **dict.fromkeys(("depth_even_L2", "depth_order_L6", "depth_order_L12", "depth_gap_L6", "depth_gap_L12", "flat_no_order"), "gini"),
+    **{f"small_{column}": column for column in ("gini", "ratio", "correlation")},
+    **{f"stages_post_higher_L{layers}": "gini" for layers in (2, 4, 8)},
+    "depth_range_L12": "max_over_min", "stages_range_L8": "max_over_min", "stages_values_L8": "value_over_query",
+}
+"""Claims that intervals over seeds decide, and what these are of."""
+
+
+@pytest.mark.parametrize("id", BY_INTERVAL)
+def test_an_interval_that_contains_the_level_and_two_seeds_decide_nothing(id):
+    t, column = EVIDENCE[study_of(id)][entry_of(id)], BY_INTERVAL[id]
+    noisy = put(column, lambda t: t[column] * 100.0 ** (t["seed"] - t["seed"].mean()), norm="post")(t)
+    assert "the interval contains" in verdict(id, noisy).note
     assert "three or more" in verdict(id, t.rows(t["seed"] < 2)).note
 
 
@@ -384,6 +411,12 @@ def test_the_best_rate_is_one_whose_runs_all_ended():
     assert found.loss > best(t, "fixed_loss", norm="post", optimizer="adam").loss and f"lr = {rate:g}" not in found.text
 
 
+def test_a_best_rate_tells_the_losses_of_its_seeds_and_how_many_solved_the_task():
+    t = EVIDENCE["rates"]["tuned"]
+    own = put("fixed_loss", lambda t: np.where(t["seed"] == 1, 1.3, 0.002 * t["seed"]), norm="pre", optimizer="adam")(t)
+    assert "(seeds 0, 0.004, 1.3; 2 of 3 below 0.01)" in best(own, "fixed_loss", norm="pre", optimizer="adam").text
+
+
 # -- real tables -------------------------------------------------------------------------------------------------------------
 
 
@@ -398,8 +431,10 @@ def test_theorems_on_a_quadratic():
 @pytest.mark.slow
 @pytest.mark.parametrize("study, expected", [
     ("quadratic", {"law_unit_spread": "violated"}), ("head", {"head_norm_reduced_C100_n32": "violated"}),
+    ("layernorm", {"depth_gap_L12": "inconclusive", "flat_no_order": "inconclusive"}),
 ])
 def test_studies_come_out_as_documented(study, expected):
-    """200,000 blocks are too few for a mean with such a tail; with C / n about 3 momentum does not make the whole weights smaller."""
+    """200,000 blocks are too few for a mean with such a tail; with C / n about 3 momentum does not make the whole weights smaller;
+    and the intervals over seeds of two differences between the placements contain the level."""
     for v in check(STUDIES[study].run(workers=1)).verdicts:
         assert v.verdict == expected.get(v.id, "holds"), str(v)

@@ -12,13 +12,12 @@ from typing import Any
 
 from .... import run_claims
 from ....claims import AnotherKind, Assumption, Inconclusive
-from ....run_claims import given
 from ..queries.constructions import CONSTRUCTIONS
 from ..reading import Reading, reading
 
 __all__ = [
     "DESCENT", "NORMAL_TARGETS", "ONE_OUTPUT", "OWN_TARGET", "about_examples", "about_regression", "altered", "assuming",
-    "broken", "given", "is_descent", "reading_about", "trains",
+    "broken", "is_descent", "reading_about", "trains",
 ]
 
 def is_descent(r: Reading) -> bool:

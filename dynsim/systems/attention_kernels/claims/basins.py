@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Assumption, Claim, Inconclusive, Measured, Source
-from ....deciding import at_least, close
-from ....run_claims import Control
+from ....deciding import at_least, close, worst
+from ....run_claims import Control, given
 from ..queries.constructions import CONSTRUCTIONS
 from ..queries.examples import outputs_at
 from ..queries.outcomes import APART, LINES, STILL, landscape_of, outcomes, starts_of
 from ..reading import Reading
-from .assumptions import DESCENT, OWN_TARGET, about_examples, assuming, broken, given, is_descent, reading_about, trains
-from .measuring import worst
+from .assumptions import DESCENT, OWN_TARGET, about_examples, assuming, broken, is_descent, reading_about, trains
 
 __all__ = ["CLAIMS"]
 

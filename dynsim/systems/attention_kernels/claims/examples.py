@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ....deciding import at_least, close
+from ....deciding import at_least, close, worst
+from ....run_claims import given
 from ..queries.constructions import CONSTRUCTIONS
 from ..queries.examples import sphere
 from ..queries.outcomes import outcomes
 from ..reading import Reading
-from .assumptions import DESCENT, about_examples, assuming, broken, given, reading_about, trains
-from .measuring import largest, rows_sum_to_one, worst
+from .assumptions import DESCENT, about_examples, assuming, broken, reading_about, trains
+from .measuring import largest, rows_sum_to_one
 
 __all__ = ["CLAIMS"]
 

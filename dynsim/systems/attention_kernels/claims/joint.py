@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ....deciding import at_least, at_most
+from ....run_claims import given
 from ..reading import Reading
 from ..regression.bounds import VANISHED, loss_bound, path_bound, sufficient_loss_bound
-from .assumptions import DESCENT, about_regression, assuming, broken, given, is_descent, reading_about
+from .assumptions import DESCENT, about_regression, assuming, broken, is_descent, reading_about
 from .measuring import largest
 
 __all__ = ["CLAIMS"]

@@ -1,19 +1,14 @@
-"""The forms in which claims here are decided, and the place at which a number was read."""
+"""Which kernels a claim is about, and the place at which a number was read."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....claims import Inconclusive, Measured
+from ....claims import Inconclusive
 from ..reading import Reading
 
-__all__ = ["largest", "rows_sum_to_one", "worst"]
-
-
-def worst(*found: Measured) -> Measured:
-    """Return the number whose deviation is largest against its tolerance; one that is not finite is worst of all."""
-    return max(found, key=lambda m: m.deviation / m.tolerance if np.isfinite(m.deviation) else np.inf)
+__all__ = ["largest", "rows_sum_to_one"]
 
 
 def largest(values: NDArray, r: Reading, steps: NDArray, kernels: tuple[str, ...] | None = None) -> tuple[tuple[int, ...], str]:

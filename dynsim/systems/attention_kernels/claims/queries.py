@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Assumption, Claim, Inconclusive, Measured, Source
-from ....deciding import at_least, at_most, close
+from ....deciding import at_least, at_most, close, worst
+from ....run_claims import given
 from ..queries.jacobian import rank_bound
 from ..reading import Reading
-from .assumptions import DESCENT, about_regression, altered, assuming, broken, given, reading_about, trains
-from .measuring import largest, rows_sum_to_one, worst
+from .assumptions import DESCENT, about_regression, altered, assuming, broken, reading_about, trains
+from .measuring import largest, rows_sum_to_one
 
 __all__ = ["CLAIMS"]
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .... import deciding
 from ....claims import Inconclusive
 from ....sweep import Table, changed
 
-__all__ = ["BOTH", "DERIVATION", "PAGE", "complete", "paired", "swapped", "three"]
+__all__ = ["BOTH", "DERIVATION", "PAGE", "complete", "paired", "swapped"]
 
 BOTH = ("softmax", "gaussian")
 PAGE, DERIVATION = "docs/attention_kernels.md", "docs/derivations/attention_kernels.md"
@@ -20,12 +21,9 @@ PAGE, DERIVATION = "docs/attention_kernels.md", "docs/derivations/attention_kern
 def complete(rows: Table, *quantities: str, kernels: Sequence[str] = BOTH) -> Table:
     """Return rows that can decide: some of each kernel, and none that failed; Inconclusive where they are others."""
     missing = [kernel for kernel in kernels if not (rows["kernel"] == kernel).any()]
-    if missing or not rows.cells:
-        raise Inconclusive(f"the sweep has no runs{' of ' if missing else ''}{' and '.join(missing)} here")
-    lost = int((~np.isfinite([rows[name] for name in quantities])).any(axis=0).sum())
-    if lost:
-        raise Inconclusive(f"{lost} of {rows.cells} runs failed or lack {' or '.join(quantities)}")
-    return rows
+    if missing:
+        raise Inconclusive(f"the sweep has no runs of {' and '.join(missing)} here")
+    return deciding.complete(rows, *quantities)
 
 
 def paired(rows: Table, quantity: str, keys: tuple[str, ...] = ("seed",)) -> dict[str, NDArray]:
@@ -42,12 +40,6 @@ def paired(rows: Table, quantity: str, keys: tuple[str, ...] = ("seed",)) -> dic
     if len(np.unique(places["softmax"], axis=0)) < len(places["softmax"]):
         raise Inconclusive(f"the sweep has several runs of one {' and '.join(keys)} here: it varies more than that")
     return found
-
-
-def three(count: int) -> None:
-    """Raise Inconclusive unless there are three seeds or more."""
-    if count < 3:
-        raise Inconclusive(f"{count} seeds: a mean over seeds needs three or more")
 
 
 def swapped(entry: str) -> Any:

@@ -11,17 +11,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ....scaling import mean_chance, mean_interval
+from ....deciding import best_rate, mean_above, over_seeds, three
 from ....sweep import Table, changed
-from .rows import BOTH, PAGE, complete, paired, swapped, three
+from .rows import BOTH, PAGE, complete, paired, swapped
 
 __all__ = ["ABOVE_CHANCE", "CLAIMS", "FELL", "tuned"]
 
-LEVEL = 0.025
-"""One-sided level of a test: that of a 95 % interval."""
 ABOVE_CHANCE = 0.6
 """Accuracy on synthetic Pathfinder that counts as more than chance; chosen before the study was run."""
 FELL = 1e-2
@@ -41,21 +38,11 @@ def _ahead(rows: Table, quantity: str, better: str, worse: str, *, more: bool, w
     """Judge that one kernel is ahead of the other in a quantity, in the mean over seeds of the paired difference."""
     pairs = paired(rows, quantity)
     values = [pairs[kernel] for kernel in (better, worse)]
-    three(len(values[0]))
     a, b = (np.log10(np.maximum(v, 1e-300)) for v in values) if log else values
     ahead = (a - b) * (1.0 if more else -1.0)
-    low, high = (float(end) for end in mean_interval(ahead))
-    text = f"{where}; mean difference{' of log10' if log else ''} over {len(ahead)} seeds {ahead.mean():.3g} [{low:.3g}, {high:.3g}]; "
+    text = f"{where}; mean difference{' of log10' if log else ''} {over_seeds(ahead)}; "
     text += f"medians {np.median(values[0]):.3g} ({better}), {np.median(values[1]):.3g} ({worse})"
-    return _decided(ahead, text)
-
-
-def _decided(values: NDArray, text: str, level: float = 0.0, among: int = 1) -> Measured:
-    """Judge that the mean of values, the best `among` so many, is above a level: inconclusive where its interval contains the level."""
-    p, enough = mean_chance(values - level), LEVEL / among
-    if p > enough and mean_chance(level - values) > enough:
-        raise Inconclusive(f"{text}: the interval contains {level:g}")
-    return Measured(p, enough, p, enough, text, "one-sided p-value")
+    return mean_above(ahead, text)
 
 
 def _random(size: dict[str, int], better: str, worse: str, evidence: Any) -> Measured:
@@ -91,12 +78,8 @@ def _budget(table: Table, steps: int) -> Table:
 def tuned(rows: Table, kernel: str) -> tuple[float, Table]:
     """Return the rate at which a kernel's mean loss on the training samples is lowest, and its runs there."""
     own = rows.rows(rows["kernel"] == kernel)
-    rates = np.unique(own["lr"])
-    means = np.array([np.mean(own.where(lr=rate)["full_loss"]) for rate in rates])  # NaN where a run failed: not the best rate
-    if not np.isfinite(means).any():
-        raise Inconclusive(f"no rate of the sweep trains {kernel} in every seed")
-    best = float(rates[int(np.nanargmin(means))])
-    return best, own.where(lr=best)
+    rate = best_rate(own, "full_loss", kernel)
+    return rate, own.where(lr=rate)
 
 
 def _text_same_rate(evidence: Any) -> Measured:
@@ -125,7 +108,7 @@ def _path_leaves_chance(evidence: Any) -> Measured:
         found[kernel] = (accuracy, f"{kernel} {accuracy.mean():.3f} (lr = {rate:g})")
     best, _ = max(found.values(), key=lambda item: float(item[0].mean()))
     text = f"{', '.join(text for _, text in found.values())}; {len(best)} seeds"
-    return _decided(best, text, ABOVE_CHANCE, among=len(found))
+    return mean_above(best, text, ABOVE_CHANCE, among=len(found))
 
 
 def _path_one_layer(evidence: Any) -> Measured:

@@ -8,25 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ....deciding import at_least, at_most, close
+from ....deciding import at_least, at_most, close, worst
+from ....run_claims import given
 from ..attention import attend
 from ..build import dense
 from ..kernels import KERNELS
 from ..reading import Reading
 from ..regression.gram import loss_floor, predicted_loss
-from .assumptions import (
-    DESCENT,
-    NORMAL_TARGETS,
-    ONE_OUTPUT,
-    about_regression,
-    altered,
-    assuming,
-    broken,
-    given,
-    is_descent,
-    reading_about,
-)
-from .measuring import largest, worst
+from .assumptions import DESCENT, NORMAL_TARGETS, ONE_OUTPUT, about_regression, altered, assuming, broken, is_descent, reading_about
+from .measuring import largest
 
 __all__ = ["CLAIMS"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....draws import Epochs
 from ....layout import Layout
 from ....system import Observable
 from ..attention import BLOCKS, attend, attend_pullback
@@ -88,23 +89,12 @@ class Classifier:
         return (0,)
 
     def batch(self, step: int) -> NDArray | None:
-        """Return the samples of a step, None for all of them.
-
-        An epoch takes each sample at most once, in an order of its own; those that do not fill a last batch are left out of it.
-        """
-        if not self.batch_size:
-            return None
-        count = len(self.train.y)
-        epoch, place = divmod(step, count // self.batch_size)
-        if self._order.get("epoch") != epoch:
-            child = np.random.SeedSequence(self.batch_seed.entropy, spawn_key=(*self.batch_seed.spawn_key, epoch))
-            self._order.update(epoch=epoch, order=np.random.default_rng(child).permutation(count))
-        return self._order["order"][place * self.batch_size : (place + 1) * self.batch_size]
+        """Return the samples of a step, by `Epochs`; None for all of them."""
+        return self._epochs.batch(step) if self.batch_size else None
 
     @cached_property
-    def _order(self) -> dict[str, Any]:
-        """The order of the present epoch, kept because all its steps need it."""
-        return {}
+    def _epochs(self) -> Epochs:
+        return Epochs(len(self.train.y), self.batch_size, self.batch_seed)
 
     def blocks(self, params: SimpleNamespace, kernel: int) -> dict[str, NDArray]:
         """Return all weights of one kernel, trained or not."""

@@ -8,33 +8,16 @@ from typing import Any
 import numpy as np
 
 from ....claims import Claim, Measured, Source
-from ....deciding import at_least, at_most
+from ....deciding import at_least, at_most, complete, worst
 from ....sweep import Table, changed
-from .rows import (
-    DERIVATION,
-    FULL_GAUGE,
-    NO_GAUGE,
-    OFF_DRIFT,
-    OFF_MOMENTUM,
-    PAGE,
-    Best,
-    best,
-    complete,
-    derived,
-    highest,
-    least,
-    most,
-    paired,
-    pick,
-    settled,
-)
+from .rows import DERIVATION, FULL_GAUGE, NO_GAUGE, OFF_DRIFT, OFF_MOMENTUM, PAGE, Best, best, derived, least, most, paired, pick, settled
 
 __all__ = ["CLAIMS"]
 
 BOTH = (0.0, 0.9)
 """Momentum compared."""
 EVEN = 0.05
-"""Difference of losses that counts as none."""
+"""Difference of losses that counts as none: a fiftieth of the loss of chance at 10 classes, ln 10 = 2.3. The level is ours."""
 
 
 def _absent(table: Table, momentum: float, factor: int = 3) -> Table:
@@ -61,7 +44,7 @@ def _cut(evidence: Any) -> Measured:
     for C, n in _sizes(evidence["drift"]):
         plain, cut = paired(pick(evidence["drift"], C=C, batch=n), "drift", "momentum", BOTH)
         found.append(at_least(plain.mean() / cut.mean(), 2.5, f"C = {C}, n = {n}; means over {len(cut)} seeds", "times the drift"))
-    return highest(found)
+    return worst(*found)
 
 
 def _gauge(momentum: float, evidence: Any) -> Measured:
@@ -71,13 +54,13 @@ def _gauge(momentum: float, evidence: Any) -> Measured:
     return least(rows["gauge_share"], FULL_GAUGE, rows, "of |V|^2")
 
 
-def _norm(sizes: tuple[tuple[int, int], ...], evidence: Any) -> Measured:
+def _norm(sizes: tuple[tuple[int, int], ...], momentum: float, form: Any, evidence: Any) -> Measured:
     found = []
     for C, n in sizes:
-        plain, reduced = paired(pick(evidence["drift"], C=C, batch=n), "V_norm", "momentum", BOTH)
-        where = f"C = {C}, n = {n}; means over {len(plain)} seeds {plain.mean():.3g}, {reduced.mean():.3g}"
-        found.append(at_most(reduced.mean() / plain.mean(), 1.0, where, "of |V| without momentum"))
-    return highest(found)
+        plain, other = paired(pick(evidence["drift"], C=C, batch=n), "V_norm", "momentum", (0.0, momentum))
+        where = f"C = {C}, n = {n}; means over {len(plain)} seeds {plain.mean():.3g}, {other.mean():.3g}"
+        found.append(form(other.mean() / plain.mean(), 1.0, where, "of |V| without momentum"))
+    return worst(*found)
 
 
 def _gauge_norm(evidence: Any) -> Measured:
@@ -125,6 +108,11 @@ def _full_batch(evidence: Any) -> Measured:
     return most(rows["gauge_share"], 0.05, rows, "of |V|^2")
 
 
+def _batches_of_512(evidence: Any) -> Measured:
+    rows = complete(pick(evidence["large_batch"], batch=512), "gauge_share")
+    return least(rows["gauge_share"], 0.5, rows, "of |V|^2")
+
+
 def _without_mean(evidence: Any) -> Measured:
     rows = pick(evidence["large_batch"], batch=32, common=0.0)
     return _off_drift(rows, OFF_DRIFT)
@@ -135,6 +123,8 @@ OURS = Source("ours", f"{PAGE}: conditional on features, sizes, steps and rates"
 NORM = Source("ours", f"{PAGE}: that momentum keeps the head small is the abstract's, of version 1; norm and sizes are chosen here")
 MANY = ((100, 8), (300, 32), (1000, 32))
 _RUNS = "200 steps of 1e-3"
+_NOISY = "class means of half size (spread 0.5), 10 % of the labels shuffled"
+_BEST = "800 steps, each rule at its best rate"
 _SIZE = ("C", "batch", "momentum")
 _RATES = ("train_loss", "optimizer", "lr", "gauge_share")
 
@@ -151,8 +141,9 @@ CLAIMS: tuple[Claim, ...] = (
         {"drift": ("drift", "drift_predicted", *_SIZE)}, (), changed("drift", drift=lambda t: t["drift"] + 0.05),
     ),
     Claim(
-        "head_momentum_drift_as_predicted", f"{_RUNS}, C >= 3 n: with momentum 0.9 the same, to {OFF_MOMENTUM:g}, a tolerance chosen after "
-        "the runs", partial(_drift, 0.9, OFF_MOMENTUM), APPROXIMATE, r"D_\beta = E\,\mathrm{sgn}\,S_t",
+        "head_momentum_drift_near", f"{_RUNS}, C >= 3 n: with momentum 0.9 the same, to {OFF_MOMENTUM:g}, a tolerance chosen after the "
+        "runs; 100 classes in batches of 32 drift 43 % more than predicted", partial(_drift, 0.9, OFF_MOMENTUM), APPROXIMATE,
+        r"D_\beta = E\,\mathrm{sgn}\,S_t",
         {"drift": ("drift", "drift_predicted", *_SIZE)}, (), changed("drift", drift=lambda t: t["drift"] + 0.1),
     ),
     Claim(
@@ -173,11 +164,19 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            f"head_norm_reduced_{id}", f"{_RUNS}, {text}: momentum 0.9 makes the norm of the weights smaller", partial(_norm, sizes),
-            NORM,
+            f"head_norm_reduced_{id}", f"{_RUNS}, {text}: momentum {momentum:g} makes the norm of the weights smaller",
+            partial(_norm, sizes, momentum, at_most), NORM,
             "", {"drift": ("V_norm", *_SIZE)}, (), changed("drift", V_norm=lambda t: 1.0 + np.asarray(t["momentum"], dtype=float)),
         )
-        for id, sizes, text in (("many", MANY, "C >= 9 n"), ("C100_n32", ((100, 32),), "100 classes, batches of 32"))
+        for id, sizes, momentum, text in (
+            ("many", MANY, 0.9, "C >= 9 n"), ("many_099", MANY, 0.99, "C >= 9 n"),
+            ("C100_n32", ((100, 32),), 0.9, "100 classes, batches of 32"),
+        )
+    ),
+    Claim(
+        "head_norm_larger_C100_n32_099", f"{_RUNS}, 100 classes, batches of 32: momentum 0.99 makes the norm of the weights larger",
+        partial(_norm, ((100, 32),), 0.99, at_least), OURS, "", {"drift": ("V_norm", *_SIZE)}, (),
+        changed("drift", V_norm=lambda t: 2.0 - np.asarray(t["momentum"], dtype=float)),
     ),
     Claim(
         "head_gauge_norm_as_predicted", f"{_RUNS}, C >= 9 n, no momentum: the part of V that all classes share has the norm of weights "
@@ -196,33 +195,41 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            f"head_{entry}_sign_worse", f"{text}, 10 % noisy labels, batches of 32, 800 steps, each rule at its best rate: the loss of "
-            "signs without momentum is three times that with 0.9 or more", partial(_three_times, entry, sizes), OURS, "",
-            {entry: (*_RATES, *sizes)}, (), _signs(entry, lambda losses: 0.1 * losses),
+            f"head_{entry}_sign_worse", f"{text}, {_NOISY}, {_BEST}: the loss of signs without momentum is three times that with 0.9 or "
+            "more, in the mean over seeds", partial(_three_times, entry, sizes), OURS, "", {entry: (*_RATES, *sizes)}, (),
+            _signs(entry, lambda losses: 0.1 * losses),
         )
-        for entry, sizes, text in (("noisy_labels", {}, "300 classes"), ("classes", {"C": 100}, "100 classes"))
+        for entry, sizes, text in (
+            ("noisy_labels", {}, "300 classes, batches of 32"), ("classes", {"C": 100}, "100 classes, batches of 32"),
+            ("batches", {"C": 300, "batch": 1024}, "300 classes, batches of 1,024"),
+        )
     ),
     *(
         Claim(
-            f"head_few_classes_C{C}", f"{C} classes, 10 % noisy labels, batches of 32, 800 steps, each rule at its best rate: signs "
-            f"without momentum end at most {EVEN:g} above those with 0.9 in the mean over seeds", partial(_few, C), OURS, "",
+            f"head_few_classes_C{C}", f"{C} classes, {_NOISY}, batches of 32, {_BEST}: signs without momentum end at most {EVEN:g} above "
+            f"those with 0.9, in the mean over seeds; chance has ln {C} = {np.log(C):.2g}", partial(_few, C), OURS, "",
             {"classes": (*_RATES, "C")}, (), _signs("classes", lambda losses: 9.0 + losses),
         )
         for C in (2, 10)
     ),
     Claim(
-        "head_large_batches_help", "100 classes, 10 % noisy labels: signs without momentum end at a third of the loss or less in batches "
-        "of 512, each at its best rate", _large_batch, OURS, "", {"classes": (*_RATES, "C"), "batches": (*_RATES, "C", "batch")}, (),
+        "head_large_batches_help", f"100 classes, {_NOISY}, {_BEST}: signs without momentum end at a third of the loss or less in batches "
+        "of 512, in the mean over seeds", _large_batch, OURS, "", {"classes": (*_RATES, "C"), "batches": (*_RATES, "C", "batch")}, (),
         _signs("batches", lambda losses: 99.0 + losses),
     ),
     Claim(
-        "head_full_batch_no_gauge", "300 classes, 1,500 steps of all samples: less than 0.05 of the squared weights is a vector that all "
-        "classes share: a batch that lacks no class has no drift", _full_batch, OURS, "", {"large_batch": ("gauge_share", "batch")}, (),
+        "head_full_batch_no_gauge", "300 classes, 1,500 steps of all samples, one seed: less than 0.05 of the squared weights is a vector "
+        "that all classes share, though biases drift", _full_batch, OURS, "", {"large_batch": ("gauge_share", "batch")}, (),
         changed("large_batch", gauge_share=lambda t: np.ones(t.cells)),
     ),
     Claim(
-        "head_drift_without_mean", f"300 classes, 1,500 steps, features without a shared mean: biases drift as predicted, to {OFF_DRIFT:g}",
-        _without_mean, APPROXIMATE, "", {"large_batch": ("drift", "drift_predicted", "batch", "common")}, (),
+        "head_batches_of_512_gauge", "300 classes, 1,500 steps in batches of 512, one seed: half of the squared weights or more is such a "
+        "vector; the level is ours", _batches_of_512, OURS, "", {"large_batch": ("gauge_share", "batch")}, (),
+        changed("large_batch", gauge_share=lambda t: 0.5 * t["gauge_share"]),
+    ),
+    Claim(
+        "head_drift_without_mean", f"300 classes, 1,500 steps, one seed, features without a shared mean: biases drift as predicted, to "
+        f"{OFF_DRIFT:g}", _without_mean, APPROXIMATE, "", {"large_batch": ("drift", "drift_predicted", "batch", "common")}, (),
         changed("large_batch", drift=lambda t: 0.9 * t["drift_predicted"]),
     ),
 )

@@ -9,8 +9,9 @@ import numpy as np
 
 from ....claims import Claim, Inconclusive, Measured, Source
 from ....deciding import at_least, at_most, close
+from ....run_claims import given
 from ..head.theory import drift_norm, measured_drift, momentum_drift
-from .reading import Reading, altered, assuming, broken, given, reading_about
+from .reading import Reading, altered, assuming, broken, reading_about
 from .rows import DERIVATION, FULL_GAUGE, NO_GAUGE, OFF_DRIFT, OFF_MOMENTUM, PAGE, derived
 
 __all__ = ["CLAIMS"]
@@ -98,8 +99,8 @@ CLAIMS = (
         given(PLAIN, RANDOM, ABSENT, EARLY, FEATURES), altered(drift=lambda r: r.constant("drift") - 0.05),
     ),
     Claim(
-        "momentum_drift_as_predicted", f"signs with momentum: the same, to {OFF_MOMENTUM:g}, a tolerance chosen after the runs: rare "
-        "corrections move probabilities away from 1/C", _momentum_drift, APPROXIMATE,
+        "momentum_drift_near", f"signs with momentum: the same, to {OFF_MOMENTUM:g}, a tolerance chosen after the runs: rare corrections "
+        "move probabilities away from 1/C, and 100 classes in batches of 32 drift 43 % more than predicted", _momentum_drift, APPROXIMATE,
         r"(\bar b_0 - \bar b_T)/\sum_t\eta_t = \frac1T\sum_t E\,\mathrm{sgn}\,S_t", {"run": ("mean_bias",)},
         given(WITH_MOMENTUM, RANDOM, ABSENT, EARLY, FEATURES, MUCH, NOT_ALL_ABSENT),
         broken(mean_bias=lambda r: -r.constant("drift") * np.concatenate([[0.0], np.cumsum(r.rates)])[r.run.steps("mean_bias")]),

@@ -1,11 +1,12 @@
 """Claims about sweeps that compare post-LN with pre-LN: gradients over depth, curvature from a small start, fine-tuning.
 
-A claim that one placement is ahead holds where the 95 % t-interval of the paired difference over seeds lies above 0, is violated where it
-lies below, and is inconclusive else. A claim about the size of a difference is about its mean over seeds; the interval is told beside it.
+A claim about a difference between the placements is judged by the 95 % t-interval of the mean over seeds of paired differences: it holds
+where the whole interval is on the claim's side of its level, is violated where all of it is on the other, and is inconclusive else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Claim, Inconclusive, Measured, Source
-from ....deciding import at_least, at_most
-from ....scaling import mean_interval
+from ....deciding import complete, worst
 from ....sweep import Table, changed
-from .rows import HEAD_SHARE, PAGE, above, complete, highest, least, most, paired, pick
+from .rows import HEAD_SHARE, PAGE, above, least, most, paired, pick
 
 __all__ = ["CLAIMS"]
 
@@ -29,11 +29,15 @@ def _difference(rows: Table, quantity: str) -> NDArray:
     return post - pre
 
 
-def _told(values: NDArray, where: str) -> str:
-    if len(values) < 2:
-        return f"{where}: one seed"
-    low, high = (float(end) for end in mean_interval(values))
-    return f"{where}: mean over {len(values)} seeds {values.mean():.3g} [{low:.3g}, {high:.3g}]"
+def _times(rows: Table, quantity: str) -> NDArray:
+    """Return the base-10 logarithm of post over pre, a number a seed."""
+    post, pre = paired(rows, quantity, "norm", ("post", "pre"))
+    return np.log10(post / pre)
+
+
+def _within(values: NDArray, where: str, bound: float) -> Measured:
+    """Judge that a mean over seeds is between -bound and bound: its 95 % t-interval must be."""
+    return worst(above(values, f"{where}, post minus pre", -bound), above(-values, f"{where}, pre minus post", -bound))
 
 
 def _by_init(evidence: Any, layers: int, quantity: str) -> list[tuple[str, NDArray]]:
@@ -43,27 +47,17 @@ def _by_init(evidence: Any, layers: int, quantity: str) -> list[tuple[str, NDArr
 
 def _even(layers: int, evidence: Any) -> Measured:
     """|mean difference of Gini| < 0.05 for both starts."""
-    found = _by_init(evidence, layers, "gini")
-    return highest([at_most(abs(values.mean()), 0.05, _told(values, init), "difference of Gini") for init, values in found])
-
-
-def _order(layers: int, evidence: Any) -> Measured:
-    return highest([above(values, init) for init, values in _by_init(evidence, layers, "gini")])
+    return worst(*(_within(values, init, 0.05) for init, values in _by_init(evidence, layers, "gini")))
 
 
 def _gap(layers: int, level: float, evidence: Any) -> Measured:
-    found = _by_init(evidence, layers, "gini")
-    return highest([at_least(values.mean(), level, _told(values, init), "difference of Gini") for init, values in found])
+    return worst(*(above(values, init, level) for init, values in _by_init(evidence, layers, "gini")))
 
 
 def _range(layers: int, evidence: Any) -> Measured:
     """The geometric mean over seeds of the ratio of max/min."""
-    found = []
-    for init in INITS:
-        post, pre = paired(pick(evidence["depth"], layers=layers, init=init), "max_over_min", "norm", ("post", "pre"))
-        ratio = np.log10(post / pre)
-        found.append(at_least(10.0 ** ratio.mean(), 10.0, _told(ratio, f"{init}, log10"), "times, geometric mean over seeds"))
-    return highest(found)
+    rows = pick(evidence["depth"], layers=layers, init=INITS)
+    return worst(*(above(_times(pick(rows, init=init), "max_over_min"), f"{init}, log10", 1.0) for init in INITS))
 
 
 def _values_above(evidence: Any) -> Measured:
@@ -74,9 +68,8 @@ def _values_above(evidence: Any) -> Measured:
 def _flat(evidence: Any) -> Measured:
     table, found = complete(evidence["flat"], "gini"), []
     for layers in np.unique(table["layers"]):
-        values = _difference(pick(table, layers=layers), "gini")
-        found.append(at_most(abs(values.mean()), 0.01, _told(values, f"{layers} layers"), "difference of Gini"))
-    return highest(found)
+        found.append(_within(_difference(pick(table, layers=layers), "gini"), f"{layers} layers", 0.01))
+    return worst(*found)
 
 
 def _small(quantity: str, evidence: Any) -> Measured:
@@ -88,17 +81,22 @@ def _below_one(entry: str, quantity: str, evidence: Any) -> Measured:
     return most(rows[quantity], 1.0, rows, "phi Lambda_G / Lambda_P")
 
 
+def _exact_above_one(evidence: Any) -> Measured:
+    rows = complete(pick(evidence["small"], norm=("post", "pre")), "R_exact")
+    return least(rows["R_exact"], 1.0, rows, "phi (g'Hg/|g|^2) / (s'Hs/P)")
+
+
 def _not_block_diagonal(evidence: Any) -> Measured:
     rows = complete(evidence["block_diagonal"], "delta_D", "Lambda_G", "Lambda_P")
     return least(3.0 * rows["delta_D"] / np.maximum(rows["Lambda_G"], rows["Lambda_P"]), 1.0, rows, "times what is assumed at most")
 
 
-def _stage(layers: int, evidence: Any) -> Measured:
+def _stage(quantity: str, compare: Callable[[Table, str], NDArray], text: str, layers: int, evidence: Any) -> Measured:
     rows = pick(evidence["stages"], layers=layers, pretrained=1000)
-    accuracy = complete(rows, "gini", "pretrained_accuracy")["pretrained_accuracy"].min()
+    accuracy = complete(rows, quantity, "pretrained_accuracy")["pretrained_accuracy"].min()
     if accuracy < 0.5:
         raise Inconclusive(f"pre-training came to an accuracy of {accuracy:.2f} in one run: it is not fine-tuning of a trained model")
-    return above(_difference(rows, "gini"), f"least accuracy of pre-training {accuracy:.2f}; Gini, post minus pre")
+    return above(compare(rows, quantity), f"least accuracy of pre-training {accuracy:.2f}; {text}")
 
 
 def _head_share(evidence: Any) -> Measured:
@@ -118,17 +116,19 @@ def _shifted(entry: str, by: float) -> Any:
 
 OURS = Source("ours", f"{PAGE}: conditional on architecture, size and start")
 _DEPTH = {"depth": ("gini", "norm", "layers", "init")}
+_STAGES = ("pretrained_accuracy", "norm", "layers", "pretrained")
 _WEIGHTS = "gradients of weight matrices at usual random weights"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "depth_even_L2", f"{_WEIGHTS}, 2 layers: the mean Gini coefficients of post-LN and pre-LN differ by less than 0.05, from He and "
-        "Xavier starts", partial(_even, 2), OURS, "", _DEPTH, (), _shifted("depth", 0.3),
+        "from Xavier starts; pre-LN's are the larger, though not beyond chance", partial(_even, 2), OURS, "",
+        _DEPTH, (), _shifted("depth", 0.3),
     ),
     *(
         Claim(
             f"depth_order_L{layers}", f"{_WEIGHTS}, {layers} layers: they are more unequal in post-LN, from He and from Xavier starts",
-            partial(_order, layers), OURS, "", _DEPTH, (), _swapped("depth"),
+            partial(_gap, layers, 0.0), OURS, "", _DEPTH, (), _swapped("depth"),
         )
         for layers in (6, 12)
     ),
@@ -140,8 +140,9 @@ CLAIMS: tuple[Claim, ...] = (
         for layers, level in ((6, 0.05), (12, 0.08))
     ),
     Claim(
-        "depth_range_L12", f"{_WEIGHTS}, 12 layers: the largest over the smallest is ten times as large in post-LN or more, from both "
-        "starts", partial(_range, 12), OURS, "", {"depth": ("max_over_min", "norm", "layers", "init")}, (), _swapped("depth"),
+        "depth_range_L12", f"{_WEIGHTS}, 12 layers: the largest over the smallest is ten times as large in post-LN or more, in the "
+        "geometric mean over seeds, from both starts", partial(_range, 12), OURS, "",
+        {"depth": ("max_over_min", "norm", "layers", "init")}, (), _swapped("depth"),
     ),
     Claim(
         "depth_values_above_queries", f"{_WEIGHTS}: in every run those of values and outputs are larger than those of queries and keys",
@@ -164,11 +165,18 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            f"{entry}_R_below_1", f"{text}: R is below 1 in every run, so that the best guaranteed first step is gradient descent's; it "
-            "does not say which rule trains better", partial(_below_one, entry, quantity), OURS, r"\varphi\,\Lambda_G/\Lambda_P < 1",
-            {entry: (quantity, "norm")}, (), changed(entry, **{quantity: lambda t: np.full(t.cells, 1.2)}),
+            f"{entry}_R_below_1", f"{text}: R, which takes block-diagonality for granted, is below 1 in every run; it does not say which "
+            "rule trains better, nor which makes the better first step", partial(_below_one, entry, quantity), OURS,
+            r"\varphi\,\Lambda_G/\Lambda_P < 1", {entry: (quantity, "norm")}, (),
+            changed(entry, **{quantity: lambda t: np.full(t.cells, 1.2)}),
         )
         for entry, quantity, text in (("small", "R", "a small start, all blocks"), ("body", "body_R", "pre-trained, without the head"))
+    ),
+    Claim(
+        "small_R_exact_above_1", "a small start, all blocks: R_exact, with the curvatures along gradient and signs themselves, is above 1 "
+        "in every run: the order of the best first steps is not R's", _exact_above_one, OURS,
+        r"\varphi\,\frac{g^\top Hg/\|g\|^2}{s^\top Hs/P} > 1", {"small": ("R_exact", "norm")}, (),
+        changed("small", R_exact=lambda t: np.full(t.cells, 0.8)),
     ),
     Claim(
         "block_diagonal_fails", "tiny transformers are not near block-diagonal: delta_D is above a third of Lambda_G and of Lambda_P in "
@@ -178,10 +186,21 @@ CLAIMS: tuple[Claim, ...] = (
     *(
         Claim(
             f"stages_post_higher_L{layers}", f"after pre-training, {layers} layers: gradients of weight matrices are more unequal in "
-            "post-LN", partial(_stage, layers), OURS, "", {"stages": ("gini", "pretrained_accuracy", "norm", "layers", "pretrained")}, (),
+            "post-LN", partial(_stage, "gini", _difference, "Gini, post minus pre", layers), OURS, "", {"stages": ("gini", *_STAGES)}, (),
             _swapped("stages"),
         )
         for layers in (2, 4, 8)
+    ),
+    *(
+        Claim(
+            f"stages_{id}_L8", f"after pre-training, 8 layers: {text} is larger in post-LN, in the geometric mean over seeds",
+            partial(_stage, quantity, _times, f"log10 of {words}, post over pre", 8), OURS, "", {"stages": (quantity, *_STAGES)}, (),
+            _swapped("stages"),
+        )
+        for id, quantity, text, words in (
+            ("range", "max_over_min", "the largest over the smallest gradient of a weight matrix", "max/min"),
+            ("values", "value_over_query", "the mean gradient of values and outputs over that of queries and keys", "values over queries"),
+        )
     ),
     Claim(
         "stages_head_share", f"at the start of fine-tuning the fresh head has {HEAD_SHARE:.0%} of the squared gradient or more in every "

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from .... import run_claims
 from ....claims import AnotherKind, Assumption, Inconclusive
 from ....optimizers.schedules import SCHEDULES
-from ....run_claims import given, together
+from ....run_claims import together
 from ....trajectory import Trajectory
 from ..settings import Setting
 
-__all__ = ["Reading", "altered", "assuming", "broken", "given", "reading_about"]
+__all__ = ["Reading", "altered", "assuming", "broken", "reading", "reading_about"]
 
 class Reading:
     """A run of this system, of whichever of its rooms."""

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....claims import Inconclusive, Measured, Source
-from ....deciding import at_least, at_most
-from ....scaling import mean_chance, mean_interval
+from ....deciding import at_least, at_most, best_rate, complete, mean_above, over_seeds
 from ....sweep import Table
 
 __all__ = [
-    "DERIVATION", "FAILED", "FULL_GAUGE", "HEAD_SHARE", "LEARNED", "NO_GAUGE", "OFF_DRIFT", "OFF_MOMENTUM", "PAGE", "Best", "above",
-    "best", "complete", "derived", "highest", "least", "most", "named", "ours", "paired", "pick", "settled",
+    "DERIVATION", "FAILED", "FULL_GAUGE", "HEAD_SHARE", "LEARNED", "NO_GAUGE", "OFF_DRIFT", "OFF_MOMENTUM", "PAGE", "SOLVED", "Best",
+    "above", "best", "derived", "least", "most", "named", "ours", "paired", "pick", "settled",
 ]
 
 PAGE, DERIVATION = "docs/gradient_heterogeneity.md", "docs/derivations/gradient_heterogeneity.md"
@@ -29,8 +28,8 @@ HEAD_SHARE = 0.75
 """Least share of the squared gradient that a fresh head has."""
 LEARNED, FAILED = 0.05, 1.7
 """Loss of a transformer below which it has learned the task, and above which it has not; chance is ln 8 = 2.08."""
-LEVEL = 0.025
-"""One-sided level of a test: that of a 95 % interval."""
+SOLVED = 0.01
+"""Loss below which a task counts as solved."""
 
 
 def derived(section: int) -> Source:
@@ -57,16 +56,6 @@ def pick(table: Table, **values: Any) -> Table:
         if missing:
             raise Inconclusive(f"the sweep has no runs of {', '.join(f'{k} = {v}' for k, v in {**values, name: missing[0]}.items())}")
     return found
-
-
-def complete(rows: Table, *quantities: str) -> Table:
-    """Return rows that can decide: some, and none that failed; Inconclusive where they are others."""
-    if not rows.cells:
-        raise Inconclusive("the sweep has no runs here")
-    count = int((~np.isfinite([rows[name] for name in quantities])).any(axis=0).sum())
-    if count:
-        raise Inconclusive(f"{count} of {rows.cells} runs failed or lack {' or '.join(quantities)}")
-    return rows
 
 
 def named(rows: Table, row: int) -> str:
@@ -103,25 +92,9 @@ def least(values: NDArray, level: float, rows: Table, unit: str = "") -> Measure
     return at_least(values[row], level, f"{named(rows, row)}; {len(values)} runs", unit)
 
 
-def _weight(m: Measured) -> float:
-    return m.deviation / m.tolerance if np.isfinite(m.deviation) else np.inf
-
-
-def highest(found: Sequence[Measured]) -> Measured:
-    """Return the number whose deviation is largest against its tolerance; one that is not finite is worst of all."""
-    return max(found, key=_weight)
-
-
 def above(values: NDArray, where: str, level: float = 0.0) -> Measured:
     """Judge that a mean over seeds is above a level: violated where its 95 % t-interval lies below, inconclusive where it contains it."""
-    if len(values) < 3:
-        raise Inconclusive(f"{len(values)} seeds: a mean over seeds needs three or more")
-    low, high = (float(end) for end in mean_interval(values))
-    text = f"{where}: mean over {len(values)} seeds {values.mean():.3g} [{low:.3g}, {high:.3g}]"
-    p = mean_chance(values - level)
-    if p > LEVEL and mean_chance(level - values) > LEVEL:
-        raise Inconclusive(f"{text}: the interval contains {level:g}")
-    return Measured(p, LEVEL, p, LEVEL, text, "one-sided p-value")
+    return mean_above(values, f"{where}: mean {over_seeds(values)}", level)
 
 
 # -- best rates ------------------------------------------------------------------------------------------------------------
@@ -164,13 +137,12 @@ def settled(found: Measured, *, high: Sequence[Best] = (), low: Sequence[Best] =
 def best(rows: Table, loss: str, **values: Any) -> Best:
     """Return the best rate of the rows at which columns have these values; a rate at which a run diverged or failed is none."""
     own = pick(rows, **values)
-    rates = np.unique(own["lr"])
-    means = np.array([np.mean(own[loss][own["lr"] == rate]) for rate in rates])
-    if not np.isfinite(means).any():
-        raise Inconclusive(f"no rate of the sweep ends with a finite loss in every seed: {', '.join(map(str, values.values()))}")
-    at = int(np.nanargmin(np.where(np.isfinite(means), means, np.nan)))
-    text = f"{' '.join(map(str, values.values()))}: {means[at]:.3g} at lr = {rates[at]:g}, seeds: {len(np.unique(own['seed']))}"
+    what, rates = " ".join(map(str, values.values())), np.unique(own["lr"])
+    rate = best_rate(own, loss, what)
+    losses = np.sort(own[loss][own["lr"] == rate])  # in order of size: means of few seeds hide that some solve a task and some do not
+    mean, each, solved = float(np.mean(losses)), ", ".join(f"{value:.3g}" for value in losses), int((losses < SOLVED).sum())
+    text = f"{what}: {mean:.3g} at lr = {rate:g} (seeds {each}; {solved} of {len(losses)} below {SOLVED:g})"
     failed = ~np.isfinite(own[loss]) & (np.char.find(own["error"].astype(str), "stopped being finite") < 0)
-    if len(rates) > 1 and at in (0, len(rates) - 1):
-        return Best(float(means[at]), text, "the lowest or highest rate tried: try more rates")
-    return Best(float(means[at]), text, "but other runs failed" if failed.any() else "")
+    if len(rates) > 1 and rate in (rates[0], rates[-1]):
+        return Best(mean, text, "the lowest or highest rate tried: try more rates")
+    return Best(mean, text, "but other runs failed" if failed.any() else "")

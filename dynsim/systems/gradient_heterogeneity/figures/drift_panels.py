@@ -65,7 +65,7 @@ def plot_mean_bias(run: Trajectory, *, ax: Axes | None = None, letter: str = "")
     """
     of_head(run)
     found = verdicts_on(
-        run, "drift_as_predicted", "momentum_drift_as_predicted", "momentum_cuts_drift", "sums_conserved_by_gradient",
+        run, "drift_as_predicted", "momentum_drift_near", "momentum_cuts_drift", "sums_conserved_by_gradient",
     )
     with plotting.panel(ax, panel_title(letter, "Mean bias"), found, legend_columns=1) as ax:
         t, mean = recorded(run, "mean_bias")

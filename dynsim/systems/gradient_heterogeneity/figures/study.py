@@ -143,7 +143,7 @@ def placement(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
                 claims=_ids("depth", "range_L12 values_above_queries")),
         partial(plot_depth, entry="flat", title="Weights a fifth as large", claims=("flat_no_order",)),
         plot_start_profile,
-        partial(plot_scalars, claims=(*_ids("small", "gini ratio correlation R_below_1"), "identity_small")),
+        partial(plot_scalars, claims=(*_ids("small", "gini ratio correlation R_below_1 R_exact_above_1"), "identity_small")),
         partial(plot_off_diagonal, claims=("block_diagonal_fails", "identity_block_diagonal")),
     )
     text = "Placement of layer normalisation: gradients of the blocks at random weights"
@@ -167,10 +167,9 @@ def training(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
         As `target`.
     """
     text = "Training from a small start: rule by rule, after and before the branches"
-    post = _ids("training_post", "gradient_fails momentum_fails gap sign_learns signum_learns adam_learns")
-    claims = (*post, *_ids("training_pre", "gradient_lower signum_learns"))
+    claims = _ids("training", "post_gap post_gradient_fails pre_gradient_lower")
     panels = (partial(plot_final_losses, title="After training, rates tuned before", claims=claims), plot_curves)
-    return _page(evidence, ("training",), fig, text, panels, columns=2, names=("layers", *_SMALL_NAMES, "batch"), room=0.2, lines=8)
+    return _page(evidence, ("training",), fig, text, panels, columns=2, names=("layers", *_SMALL_NAMES, "batch"), room=0.2, lines=3)
 
 
 def head(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
@@ -189,16 +188,17 @@ def head(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
         As `target`.
     """
     panels = (
-        partial(plot_drift, claims=_ids("head", "drift_as_predicted momentum_drift_as_predicted momentum_cuts_drift")),
+        partial(plot_drift, claims=_ids("head", "drift_as_predicted momentum_drift_near momentum_cuts_drift")),
         partial(plot_gauge_shares, claims=_ids("head", "gauge_share_large gauge_share_small")),
-        partial(plot_head_norms, claims=_ids("head", "norm_reduced_many norm_reduced_C100_n32 gauge_norm_as_predicted")),
+        partial(plot_head_norms, claims=(*_ids("head_norm", "reduced_many reduced_C100_n32 reduced_many_099 larger_C100_n32_099"),
+                                         "head_gauge_norm_as_predicted")),
         partial(plot_projected, title="Loss of a long run", claims=("projected_same_loss",)),
         partial(plot_projected, quantity="V_norm", projected="projected_V_norm", title="Weights of a long run",
                 claims=("centred_part_hardly_grows",)),
         partial(plot_tuned, claims=("head_noisy_labels_sign_worse",)),
     )
     text = "A linear head with many classes under sign steps: drift, what the loss does not see, and losses"
-    return _page(evidence, ("drift", "controls", "noisy_labels"), fig, text, panels, columns=3, names=("d", "samples"), room=0.15, lines=3)
+    return _page(evidence, ("drift", "controls", "noisy_labels"), fig, text, panels, columns=3, names=("d", "samples"), room=0.15, lines=5)
 
 
 def rates(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
@@ -248,8 +248,8 @@ def finetuning(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
     stages = partial(plot_depth, entry="stages", split="pretrained", words=((1000, "after pre-training"), (0, "random weights")))
     panels = (
         partial(stages, title="Weight matrices", claims=_ids("stages_post_higher", "L2 L4 L8")),
-        partial(stages, quantity="max_over_min", title="Weight matrices"),
-        partial(stages, quantity="value_over_query", title="Values against queries"),
+        partial(stages, quantity="max_over_min", title="Weight matrices", claims=("stages_range_L8",)),
+        partial(stages, quantity="value_over_query", title="Values against queries", claims=("stages_values_L8",)),
         partial(stages, quantity="head_share", title="Share of the fresh head", claims=("stages_head_share",)),
         partial(plot_scalars, entry="body", prefix="body_", title="Body after pre-training", split="layers",
                 claims=("body_R_below_1", "identity_body")),
@@ -277,9 +277,11 @@ def many_classes(evidence: Evidence, *, fig: Figure | None = None) -> Figure:
     panels = (
         partial(plot_best_losses, entry="classes", title="Few and many classes, noisy labels",
                 claims=_ids("head", "classes_sign_worse few_classes_C2 few_classes_C10")),
-        partial(plot_best_losses, entry="batches", title="Large batches, noisy labels", claims=("head_large_batches_help",)),
+        partial(plot_best_losses, entry="batches", title="Large batches, noisy labels",
+                claims=_ids("head", "large_batches_help batches_sign_worse")),
         partial(plot_conditions, quantity="drift", title="Drift of the biases", claims=("head_drift_without_mean",)),
-        partial(plot_conditions, quantity="gauge_share", title="Share that the loss does not see", claims=("head_full_batch_no_gauge",)),
+        partial(plot_conditions, quantity="gauge_share", title="Share that the loss does not see",
+                claims=_ids("head", "full_batch_no_gauge batches_of_512_gauge")),
     )
     text = "A linear head at more sizes"
     return _page(evidence, ("classes", "batches", "large_batch"), fig, text, panels, columns=2, names=("d", "samples"), room=0.1, lines=3)

@@ -14,6 +14,7 @@ from .... import plotting
 from ....axes import power
 from ....check import check
 from ....claims import Inconclusive, Verdict, from_evidence
+from ....deciding import best_rate
 from ....plotting import COLOURS
 from ....sweep import Table
 from ....trajectory import Trajectory
@@ -92,13 +93,8 @@ def at_best_rate(rows: Table, quantity: str) -> tuple[Table, float]:
 
     Inconclusive where it is finite for all seeds at no rate.
     """
-    rates = np.asarray(variable(rows, "lr"), dtype=float)
-    means = {float(lr): float(np.mean(rows[quantity][rates == lr])) for lr in np.unique(rates)}
-    finite = {lr: mean for lr, mean in means.items() if np.isfinite(mean)}
-    if not finite:
-        raise Inconclusive(f"{quantity} is not a number for some seed at every rate")
-    best = min(finite, key=finite.__getitem__)
-    return rows.rows(rates == best), best
+    rate = best_rate(rows, quantity)
+    return rows.rows(rows["lr"] == rate), rate
 
 
 # -- seeds as dots -----------------------------------------------------------------------------------------------------

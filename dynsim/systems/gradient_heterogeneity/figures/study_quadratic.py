@@ -129,7 +129,7 @@ def plot_rotation(evidence: Evidence, *, ax: Axes | None = None, letter: str = "
     ax, letter
         As in `plot_steps`.
     """
-    found = verdicts(evidence, "rotation_gradient_unchanged", "rotation_sign_slower")
+    found = verdicts(evidence, "rotation_gradient_unchanged", "rotation_sign_slower", "rotation_adam_slower")
     with plotting.panel(ax, panel_title(letter, "The same quadratic turned"), found) as ax:
         table = table_of(evidence, "rotation", "steps_to_target", "rotated", "optimizer")
         names = []
@@ -289,7 +289,7 @@ def plot_noise(evidence: Evidence, *, ax: Axes | None = None, letter: str = "") 
         ("S2_mean", "S2_bound", r"S2: mean $\|g\|_1$, sign steps", SIGN, "o"),
         ("S2_progress", "S2_silent", "S2: mean expected progress, without a noise term", SIGN, "D"),
     )
-    found = verdicts(evidence, "noise_S1", "noise_S2", "noise_progress")
+    found = verdicts(evidence, "noise_S1", "noise_S1_needed", "noise_S2", "noise_S2_needed", "noise_progress")
     with plotting.panel(ax, panel_title(letter, "With noise"), found, legend_columns=1) as ax:
         table = table_of(evidence, "noise", *(name for part in parts for name in part[:2]))
         for mean, bound, words, colour, marker in parts:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....draws import Epochs, child
 from ....layout import Layout
 from ....system import Observable
 from ..settings import streams
@@ -63,24 +64,16 @@ class LinearHead:
         return Layout({"V": (self.data.C, self.data.h.shape[1]), "b": (self.data.C,)})
 
     def batch(self, step: int) -> NDArray | None:
-        """Return the samples of a step, None for all of them; shuffled ones that do not fill a last batch are left out of the epoch."""
+        """Return the samples of a step, None for all of them; shuffled ones by `Epochs`."""
         if not self.batch_size:
             return None
-        count = len(self.data.y)
         if self.batches == "iid":
-            return np.random.default_rng(self._child(step)).integers(count, size=self.batch_size)
-        epoch, place = divmod(step, count // self.batch_size)
-        if self._order.get("epoch") != epoch:
-            self._order.update(epoch=epoch, order=np.random.default_rng(self._child(epoch)).permutation(count))
-        return self._order["order"][place * self.batch_size : (place + 1) * self.batch_size]
-
-    def _child(self, number: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self.batch_seed.entropy, spawn_key=(*self.batch_seed.spawn_key, int(number)))
+            return np.random.default_rng(child(self.batch_seed, step)).integers(len(self.data.y), size=self.batch_size)
+        return self._epochs.batch(step)
 
     @cached_property
-    def _order(self) -> dict[str, Any]:
-        """The order of the present epoch, kept because all its steps need it."""
-        return {}
+    def _epochs(self) -> Epochs:
+        return Epochs(len(self.data.y), self.batch_size, self.batch_seed)
 
     def forward(self, params: SimpleNamespace, batch: NDArray | None = None) -> SimpleNamespace:
         """Return `loss` (*replicates,), and `log_p` (*replicates, n, C), `h` (n, d), `y` (n,) of a batch, by default of all samples."""

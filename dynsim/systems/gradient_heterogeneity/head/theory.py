@@ -25,7 +25,6 @@ from scipy.stats import binom, hypergeom
 
 __all__ = [
     "absence", "centred", "drift", "drift_norm", "gauge_share", "measured_drift", "momentum_drift", "skewness_drift",
-    "smoothing",
 ]
 
 LOST = 1e-9
@@ -124,6 +123,17 @@ def drift_norm(C: int, d: int, lr: float, steps: int, mean_sign: float) -> float
     r"""Return :math:`\eta t \sqrt{Cd}\, D`, the norm of a V whose every entry moved by lr * D a step; derived here.
 
     It takes the drift of the biases for that of the rows, which holds where the signs of the features are those of their shared mean.
+
+    Parameters
+    ----------
+    C, d : int
+        Classes and features.
+    lr : float
+        Rate of the sign rule, or the mean of its rates over the steps.
+    steps : int
+        t >= 0.
+    mean_sign : float
+        D in [-1, 1], for example `drift` or the last entry of `measured_drift`; the norm has its sign.
     """
     return float(lr * steps * np.sqrt(C * d) * mean_sign)
 
@@ -162,6 +172,20 @@ def skewness_drift(C: int, n: int, beta: float) -> float:
     The first term of Edgeworth's series for the median; derived here. Meant for n/C >= 1 - beta. In the limit of many classes the first
     factor is :math:`(n/C)^{-1/2}`.
 
+    Parameters
+    ----------
+    C, n : int
+        Classes, >= 2, and samples of a batch, >= 1.
+    beta : float
+        Momentum in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
+
+    Examples
+    --------
     >>> round(skewness_drift(100, 32, 0.9), 3)
     0.071
     """
@@ -171,7 +195,7 @@ def skewness_drift(C: int, n: int, beta: float) -> float:
     return float(g / (3.0 * np.sqrt(2.0 * np.pi)))
 
 
-def smoothing(C: int, n: int) -> float:
+def _smoothing(C: int, n: int) -> float:
     """Return the standard deviation of the normal number in `momentum_drift`: a hundredth of that of one count, or less.
 
     Its fivefold does not reach from n/C to the nearest other count, so that the sign of a single batch is what it was.
@@ -189,10 +213,10 @@ def momentum_drift(C: int, n: int, beta: float, steps: int) -> NDArray:
     .. math:: E\,\mathrm{sgn}(S_t) = \frac4\pi \sum_{j\ \mathrm{odd}} \frac{\mathrm{Im}\,\varphi_t(\pi j/R)}{j}, \qquad
               \varphi_t(u) = \prod_{k<t} \Big(1 - \tfrac1C + \tfrac1C e^{-\mathrm{i}u\beta^k}\Big)^n e^{\mathrm{i}u\beta^k n/C},
 
-    up to 2 P[|S_t| >= R] <= 2e-9 (Bernstein's inequality gives R). A normal number of standard deviation `smoothing` is added to S_t, which
-    makes the series finite; a tie then counts as 0. It costs at most the mean of erfc(|S_t| / sqrt(2) smoothing): up to 1e-2 at some early
-    steps at which some sum of few counts is nearly 0, and some 1e-4 in the mean over 200 steps with n/C >= 0.03. Derived here, without
-    simulation.
+    up to 2 P[|S_t| >= R] <= 2e-9 (Bernstein's inequality gives R). A normal number of standard deviation s, at most a hundredth of that of
+    one count, is added to S_t, which makes the series finite; a tie then counts as 0. It costs at most the mean of
+    erfc(|S_t| / (sqrt(2) s)): up to 1e-2 at some early steps at which some sum of few counts is nearly 0, and some 1e-4 in the mean over
+    200 steps with n/C >= 0.03. Derived here, without simulation.
 
     Batches are iid; shuffled ones make up for each other within an epoch and drift less with momentum. Probabilities are 1/C with small
     weights and few steps at a small rate. Later the rare corrections themselves move them: the probability of a class is above 1/C for a
@@ -222,7 +246,7 @@ def momentum_drift(C: int, n: int, beta: float, steps: int) -> NDArray:
         raise ValueError(f"steps={steps!r} must be an integer >= 1")
     q, share = 1.0 / C, n / C
     variance = share * (1.0 - q)
-    epsilon = smoothing(C, n)
+    epsilon = _smoothing(C, n)
     log_lost = np.log(2.0 / LOST)
     R = log_lost / 3.0 + np.sqrt(log_lost**2 / 9.0 + 2.0 * log_lost * variance / (1.0 - beta**2))
     j = np.arange(1.0, 7.5 / epsilon * R / np.pi, 2.0)  # the normal number's characteristic function is 6e-13 at 7.5 / epsilon

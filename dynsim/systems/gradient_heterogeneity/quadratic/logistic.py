@@ -16,11 +16,11 @@ from ....numerics import logistic as sigmoid
 from ....system import Observable
 from ..inequality import size_weighted
 from .data import draw_samples
-from .model import block_curvature, block_layout, indexed_seeds, joined, write
+from .model import BlockQuadratic, block_curvature, block_layout, indexed_seeds, joined, write
 from .observables import quantities
 from .setting import Logistic
 
-__all__ = ["LogisticBlocks", "logistic"]
+__all__ = ["LogisticBlocks", "logistic", "require_known_curvature"]
 
 STEEPEST = 1.0 / (6.0 * np.sqrt(3.0))
 r"""Largest slope of :math:`\sigma(z)(1 - \sigma(z))`."""
@@ -131,6 +131,13 @@ class LogisticBlocks:
         if self.start.ndim < 2:
             raise ValueError("this system has no replicates axis: model.repeated makes one")
         return replace(self, start=self.start[index], provenance=indexed_seeds(self.provenance, index))
+
+
+def require_known_curvature(system: Any) -> None:
+    """Raise a TypeError unless a system is one of this room, whose block norms, Lipschitz constant and least loss are known."""
+    if not isinstance(system, (BlockQuadratic, LogisticBlocks)):
+        raise TypeError(f"system is a {type(system).__name__}: it must be a BlockQuadratic or LogisticBlocks, whose curvature and least "
+                        "loss are known, as dense(Quadratic()) is")
 
 
 def logistic(setting: Logistic, seed: int = 0) -> LogisticBlocks:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....draws import child
 from ....layout import Layout
 from ....system import Observable
 from ..inequality import size_weighted
@@ -169,10 +170,7 @@ class BlockQuadratic:
         if not self.noisy:
             return None
         P = self.layout.size
-        drawn = [
-            np.random.default_rng(np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, step))).standard_normal(P)
-            for stream in self.noise_streams
-        ]
+        drawn = [np.random.default_rng(child(stream, step)).standard_normal(P) for stream in self.noise_streams]
         return self.noise_sd * (np.stack(drawn) if self.start.ndim > 1 else drawn[0])
 
     def curvature(self, cache: SimpleNamespace | None = None) -> SimpleNamespace:
@@ -288,7 +286,6 @@ def repeated(system: Any, count: int) -> Any:
     wide = replace(system, start=system.start[None], provenance={**system.provenance, "seed": [seed]}) if single else system
     copies = wide.replicates(index)
     if getattr(copies, "noise_streams", ()):
-        keys = ((stream, i % count) for i, stream in enumerate(copies.noise_streams))
-        apart = tuple(np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, copy)) for stream, copy in keys)
+        apart = tuple(child(stream, i % count) for i, stream in enumerate(copies.noise_streams))
         copies = replace(copies, noise_streams=apart)
     return copies

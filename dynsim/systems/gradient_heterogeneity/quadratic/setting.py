@@ -67,15 +67,12 @@ class Quadratic(Setting):
         self._check_task()
         for name, low in (("blocks", 1), ("size", 1), ("size_max", 0)):
             check_whole(self, name, low)
-        for name, positive in (("k", True), ("h_sd", False), ("inner", True), ("noise", False)):
-            check_number(self, name, positive=positive)
+        for name, least in (("k", 1.0), ("h_sd", 0.0), ("inner", 1.0), ("noise", 0.0)):
+            check_number(self, name, low=least)
         check_choice(self, "curvature", ("even", "lognormal"))
         check_choice(self, "initial", ("equal_loss", "equal_distance", "equal_curvature"))
         check_choice(self, "rotated", ("no", "blocks", "all"))
         check_choice(self, "noise_kind", ("even", "hessian"))
-        for name in ("k", "inner"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name):g} must be >= 1: it is a largest value over a smallest")
         if self.initial == "equal_curvature" and self.inner > 1:
             raise ValueError(f"inner={self.inner:g} must be 1 with initial='equal_curvature', whose Hessian is the identity")
 

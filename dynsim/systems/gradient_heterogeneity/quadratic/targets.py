@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....optimizers import Adam, GradientDescent, SignGD, as_optimizer, changed_rule
+from ....optimizers import LinearDecay, as_optimizer, changed_rule, from_text
 from ....simulate import simulate
+from .logistic import require_known_curvature
 from .model import repeated
 
-__all__ = ["FACTORS", "HIGHEST", "RULES", "StepsToTarget", "final_losses", "horizons", "linear_decay", "rate_unit", "steps_to_target"]
+__all__ = ["FACTORS", "HIGHEST", "RULES", "StepsToTarget", "final_losses", "horizons", "rate_unit", "steps_to_target"]
 
-RULES: Mapping[str, Any] = {
-    "gd": GradientDescent(1.0), "heavy_ball": GradientDescent(1.0, momentum=0.9), "signgd": SignGD(1.0),
-    "signum": SignGD(1.0, momentum=0.9), "adam": Adam(1.0),
-}
-"""The five rules by name; their rates do not matter."""
+RULES: Mapping[str, Any] = {text: from_text(text, lr=1.0) for text in ("gd", "gd:0.9", "signgd", "signgd:0.9", "adam")}
+"""The five rules by the texts that name them everywhere; their rates do not matter."""
 
 FACTORS = np.geomspace(2.0**-4, 2.0**4, 25)
 """Rates tried, in units of the scale on which a rule's rates live; see `rate_unit`."""
 
 
 def horizons(most: float) -> list[int]:
-    """Return the horizons 1, 2, 3, 4, 6, 8, 11, 16, ..., powers of sqrt(2) rounded, up to `most`.
+    """Return the horizons 1, 2, 3, 4, 6, 8, 11, 16, ..., powers of sqrt(2) rounded, up to `most`; a ValueError unless it is >= 1.
 
     >>> horizons(32)
     [1, 2, 3, 4, 6, 8, 11, 16, 23, 32]
     """
+    if not 1 <= most < np.inf:
+        raise ValueError(f"most={most!r} must be a finite number >= 1: the shortest horizon is one step")
     return sorted({round(2.0 ** (i / 2)) for i in range(int(2 * np.log2(most) + 1e-9) + 1)})
-
-
-def linear_decay(rates: NDArray | float, steps: int) -> Callable[[int], Any]:
-    """Return the rates as a function of the step that falls linearly from `rates` to 0 at `steps`, where a last positive trace is left."""
-    trace = np.finfo(float).tiny
-    return lambda step: rates * max(1.0 - step / steps, trace)
 
 
 def rate_unit(system: Any, rule: Any, steps: int) -> NDArray:
@@ -45,7 +39,20 @@ def rate_unit(system: Any, rule: Any, steps: int) -> NDArray:
 
     Linear rules: 1 over the largest curvature, twice which is where they become unstable. The others move a coordinate by about
     the rate in a step: the rate whose path, decay included, is as long as the way of the farthest coordinate.
+
+    Parameters
+    ----------
+    system : BlockQuadratic or LogisticBlocks
+    rule : Optimizer
+    steps : int
+        Horizon, >= 1.
+
+    Raises
+    ------
+    TypeError
+        For another system, or no rule.
     """
+    require_known_curvature(system)
     if as_optimizer(rule).kind == "linear":
         return 1.0 / np.broadcast_to(system.curvature_max, system.start.shape[:-1])
     return 2.0 * np.abs(system.start).max(axis=-1) / (steps + 1)
@@ -64,7 +71,7 @@ to the target, for k = 100 and 1000.
 def final_losses(
     system: Any, rule: Any, steps: int, factors: Sequence[float] | NDArray = FACTORS, *, highest: float = HIGHEST,
 ) -> NDArray:
-    """Return the loss after a run with linear decay over that at the start, for every rate; shape (*replicates, rates).
+    """Return the loss after a run with `LinearDecay` over that at the start, for every rate; shape (*replicates, rates).
 
     Above the minimum, both. A run that diverges counts as infinite. All rates and replicates run together, except where replicates
     have matrices of their own: those runs would wait for the memory, so each replicate's rates run together.
@@ -86,7 +93,8 @@ def final_losses(
         return np.stack([final_losses(system.replicates(i), rule, steps, factors, highest=highest) for i in range(lead[0])])
     rates = np.multiply.outer(rate_unit(system, rule, steps), np.asarray(factors, dtype=float))
     side_by_side = repeated(system, len(factors))
-    decaying = changed_rule(as_optimizer(rule), {"lr": linear_decay(rates.ravel(), steps)})
+    peaks, decay = rates.ravel(), LinearDecay(1.0, steps)  # itself it has one peak, as files need it
+    decaying = changed_rule(as_optimizer(rule), {"lr": lambda step: peaks * decay(step)})
     run = simulate(side_by_side, decaying, steps=steps, record=["train_loss"])
     above = run["train_loss"] - system.loss_floor
     tame = above.max(axis=0) <= highest * above[0]  # false for the NaN of a run that ended early
@@ -139,8 +147,8 @@ def steps_to_target(
 
     Raises
     ------
-    ValueError
-        For a target out of range, a system with noise.
+    TypeError, ValueError
+        For a system of another room, or no rule; for a target out of range, a system with noise.
 
     Examples
     --------
@@ -149,6 +157,7 @@ def steps_to_target(
     >>> int(steps_to_target(quadratic(Quadratic(k=1.0)), RULES["gd"]).steps) < 8
     True
     """
+    require_known_curvature(system)
     if not 0.0 < target < 1.0:
         raise ValueError(f"target={target!r} must lie in (0, 1): it is relative to the loss at the start")
     if system.noisy:

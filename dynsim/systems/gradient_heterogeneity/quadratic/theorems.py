@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from ....naming import unknown_name
 from ....optimizers import Kind
+from ....settings import check_number
 from ....simulate import iterate
 from ..inequality import gradient_weighted, size_weighted
+from .logistic import require_known_curvature
 from .theory import block_squares, complexity_bound
 
 __all__ = ["STEPPERS", "TheoremGD", "TheoremRun", "TheoremSign", "theorem_run"]
@@ -26,10 +28,7 @@ __all__ = ["STEPPERS", "TheoremGD", "TheoremRun", "TheoremSign", "theorem_run"]
 
 def _check(rule: Any) -> None:
     for name, positive in (("Lambda", True), ("rho", False), ("lr", True)):
-        value = getattr(rule, name)
-        number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-        if not number or not np.isfinite(value) or value < 0 or (positive and value == 0):
-            raise ValueError(f"{name}={value!r} must be a finite number {'> 0' if positive else '>= 0'}")
+        check_number(rule, name, positive=positive)
 
 
 @dataclass(frozen=True)
@@ -223,15 +222,19 @@ def theorem_run(
     rho : float, optional
         Lipschitz constant of the Hessian; default the system's.
     factor : float
-        Of the theorem's step.
+        Of the theorem's step, > 0.
     most : int
         Steps after which a run gives up.
 
     Raises
     ------
+    TypeError
+        For a system of another room.
     ValueError
-        For an unknown kind of step, a system with replicates or noise, eps out of range, a start with gradient 0.
+        For an unknown kind of step, a system with replicates or noise, a number out of range, a start with gradient 0; for a run that
+        diverges, as steps of more than twice the theorem's can make it, unless `Lambda` is given: then that run is returned.
     """
+    require_known_curvature(system)
     if step not in STEPPERS:
         raise ValueError(unknown_name("step", step, STEPPERS))
     if not 0.0 < eps < 1.0:
@@ -247,6 +250,10 @@ def theorem_run(
     bound = Lambda if Lambda is not None else _needed(system, step, cache.gradient, at)
     while True:
         run, left = _walk(system, STEPPERS[step](bound, rho, factor), step, eps, most, leave=not fixed)
+        numbers = (run.loss[-1], run.size[-1], run.complexity[-1])  # a loss of 1e200 is finite, its squared gradients are not
+        if not (fixed or run.reached or np.isfinite(numbers).all()):
+            raise ValueError(f"the run diverges within {run.steps} steps: factor={factor:g} times the theorem's is too long for a step, or "
+                             "the loss has no minimum; take factor=1, or give Lambda= to see the run as it is")
         if not left:
             return run
         bound = max(1.05 * bound, float(np.nanmax(run.complexity)), 3.0 * float(np.nanmax(run.delta_D)))

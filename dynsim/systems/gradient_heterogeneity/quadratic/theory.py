@@ -6,13 +6,16 @@ formulas, constants and proofs are a derivation of our own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ....settings import check_whole
 from ..inequality import density, gradient_weighted, size_weighted
 
 __all__ = [
@@ -20,6 +23,18 @@ __all__ = [
 ]
 
 Sizes = Sequence[int] | NDArray
+
+_ALLOWED: Mapping[str, Callable[[NDArray], NDArray]] = {
+    "finite": np.isfinite, "finite and >= 0": lambda x: np.isfinite(x) & (x >= 0), "finite and > 0": lambda x: np.isfinite(x) & (x > 0),
+}
+
+
+def _check(allowed: str, **given: Any) -> None:
+    """Raise a ValueError that names the first of these numbers, or arrays of numbers, that is out of range."""
+    for name, value in given.items():
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in "fiu" or not _ALLOWED[allowed](numbers).all():
+            raise ValueError(f"{name}={value!r} must be {allowed}")
 
 
 def block_squares(gradient: NDArray, sizes: Sizes) -> NDArray:
@@ -56,9 +71,25 @@ def law(a: float, s: float) -> Law:
     for log ghat normal with deviation s, h = ghat^a and Gaussian entries within blocks: sign steps gain from heterogeneity if a > 1/2.
     Derived here, equation (3).
 
+    Parameters
+    ----------
+    a : float
+        Power of the gradient that the curvature is.
+    s : float
+        Standard deviation of log ghat, >= 0.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
+
+    Examples
+    --------
     >>> round(law(1.0, 1.0).R, 2), round(law(0.5, 1.0).R, 3)
     (1.73, 0.637)
     """
+    _check("finite", a=a)
+    _check("finite and >= 0", s=s)
     return Law(float(np.exp(2.0 * a * s * s)), float(2.0 / np.pi * np.exp(-s * s)))
 
 
@@ -67,7 +98,29 @@ def sampled_law(a: float, s: float, *, blocks: int, size: int, rng: np.random.Ge
 
     One block's ghat comes from each of as many quantiles of equal probability: the law's means have heavy tails, which independent
     draws meet two to three times as unevenly. For s = 1 and a = 1, 200,000 blocks still leave an error of some 3 %.
+
+    Parameters
+    ----------
+    a, s : float
+        As in `law`.
+    blocks, size : int
+        Blocks, and parameters of each; >= 1.
+    rng : numpy.random.Generator
+        Of the quantiles and of the entries within blocks.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
     """
+    _check("finite", a=a)
+    _check("finite and >= 0", s=s)
+    counts = SimpleNamespace(blocks=blocks, size=size)
+    for name in vars(counts):
+        check_whole(counts, name, 1)
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng={rng!r} must be a numpy.random.Generator, for example np.random.default_rng(0)")
+    blocks, size = counts.blocks, counts.size
     quantiles = (np.arange(blocks) + rng.random(blocks)) / blocks
     ghat = np.exp(s * ndtri(quantiles))[:, None]
     g = (ghat * rng.standard_normal((blocks, size))).ravel()
@@ -87,16 +140,23 @@ def complexity_bound(Delta: float, Lambda: float, eps: float, *, rho: float, con
     Parameters
     ----------
     Delta : float
-        Loss at the start above its minimum.
+        Loss at the start above its minimum, >= 0.
     Lambda : float
-        Supremum of the weighted complexity over the iterates, at least 3 delta_D if c = 6.
+        Supremum of the weighted complexity over the iterates, > 0, at least 3 delta_D if c = 6.
     eps : float
-        Gradient norm to reach; for T2, 1-norm over sqrt(P).
+        Gradient norm to reach, > 0; for T2, 1-norm over sqrt(P).
     rho : float
-        Lipschitz constant of the Hessian.
+        Lipschitz constant of the Hessian, >= 0.
     constant : float
-        c.
+        c > 0.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
     """
+    _check("finite and >= 0", Delta=Delta, rho=rho)
+    _check("finite and > 0", Lambda=Lambda, eps=eps, constant=constant)
     return float(constant * Delta * max(Lambda / eps**2, np.sqrt(rho) / eps**1.5))
 
 
@@ -113,8 +173,26 @@ def sgd_rate(eps: float, *, Lambda_G: float, Lambda_sigma: float, sigma: float) 
     r"""Return the rate of S1 for a target, :math:`\min(1/\Lambda_G,\ \epsilon^2 / (2 \Lambda_\sigma \sigma^2))`.
 
     With it :math:`T = 4 \Delta \max(\Lambda_G/\epsilon^2, 2 \Lambda_\sigma \sigma^2/\epsilon^4)` steps suffice for a mean of
-    :math:`\|g\|^2` of at most eps^2.
+    :math:`\|g\|^2` of at most eps^2. Derived here.
+
+    Parameters
+    ----------
+    eps : float
+        Root of the mean of :math:`\|g\|^2` to reach, > 0.
+    Lambda_G : float
+        Bound on the weighted complexity over the iterates, > 0.
+    Lambda_sigma : float
+        Block curvatures weighted by the noise, >= 0; see `noise_weighted`.
+    sigma : float
+        Root of the noise's mean squared norm, >= 0.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
     """
+    _check("finite and > 0", eps=eps, Lambda_G=Lambda_G)
+    _check("finite and >= 0", Lambda_sigma=Lambda_sigma, sigma=sigma)
     noise = 2.0 * Lambda_sigma * sigma**2
     return float(min(1.0 / Lambda_G, eps**2 / noise if noise > 0 else np.inf))
 
@@ -123,12 +201,55 @@ def sgd_bound(Delta: NDArray | float, *, lr: float, steps: int, Lambda_sigma: ND
     r"""Return the bound of S1 on the mean of E|g_t|^2 over the first steps, for :math:`\eta \leq 1/\Lambda_G` at every iterate.
 
     .. math:: \frac1T \sum_{t<T} E\|g_t\|^2 \leq \frac{2\Delta}{\eta T} + \eta\, \Lambda_\sigma \sigma^2
+
+    Derived here.
+
+    Parameters
+    ----------
+    Delta : float or ndarray, shape replicates
+        Loss at the start above its minimum, >= 0.
+    lr : float
+        Constant rate eta > 0; that it is at most 1/Lambda_G is for the caller to see to.
+    steps : int
+        T >= 1.
+    Lambda_sigma, sigma : float or ndarray, shape replicates
+        As in `sgd_rate`, >= 0.
+
+    Returns
+    -------
+    ndarray, shape () or replicates
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
     """
+    _check("finite and >= 0", Delta=Delta, Lambda_sigma=Lambda_sigma, sigma=sigma)
+    _check("finite and > 0", lr=lr, steps=steps)
     return 2.0 * np.asarray(Delta) / (lr * steps) + lr * np.asarray(Lambda_sigma) * np.square(sigma)
 
 
 def sign_rate(Delta: float, *, P: int, Lambda_P: float, steps: int) -> float:
-    r"""Return the constant rate of S2, :math:`\eta = \sqrt{2\Delta / (P \Lambda_P T)}`."""
+    r"""Return the constant rate of S2, :math:`\eta = \sqrt{2\Delta / (P \Lambda_P T)}`; derived here.
+
+    Parameters
+    ----------
+    Delta : float
+        Loss at the start above its minimum, >= 0.
+    P : int
+        Parameters, >= 1.
+    Lambda_P : float
+        Block curvatures weighted by sizes, > 0.
+    steps : int
+        T >= 1.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
+    """
+    _check("finite and >= 0", Delta=Delta)
+    _check("finite and > 0", P=P, Lambda_P=Lambda_P, steps=steps)
     return float(np.sqrt(2.0 * Delta / (P * Lambda_P * steps)))
 
 
@@ -142,11 +263,17 @@ def sign_bound(Delta: NDArray | float, *, P: int, Lambda_P: NDArray | float, ste
 
     Parameters
     ----------
-    Delta : float
-        Loss at the start above its minimum.
+    Delta, Lambda_P : float or ndarray, shape replicates
     P, steps : int
-    Lambda_P : float
-    noise_1 : float
-        Sum of the noise's standard deviations.
+        As in `sign_rate`.
+    noise_1 : float or ndarray, shape replicates
+        Sum of the noise's standard deviations, >= 0.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range, naming argument, value and range.
     """
+    _check("finite and >= 0", Delta=Delta, noise_1=noise_1)
+    _check("finite and > 0", P=P, Lambda_P=Lambda_P, steps=steps)
     return np.sqrt(2.0 * np.asarray(Delta) * P * np.asarray(Lambda_P) / steps) + np.asarray(noise_1)

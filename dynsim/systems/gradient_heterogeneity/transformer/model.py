@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....draws import Epochs, child
 from ....layout import Layout
 from ....system import Observable
 from .data import Sequences, draw_sequences
@@ -140,27 +141,17 @@ class TransformerModel:
     # -- what steps see ------------------------------------------------------------------------------------------------
 
     def batch(self, step: int) -> Sequences | None:
-        """Return the sequences of a step: new ones, or some of the fixed set; None for all of it.
-
-        An epoch takes each sequence of the fixed set once at most, in an order of its own; those that fill no last batch are left out.
-        """
+        """Return the sequences of a step: new ones, or some of the fixed set by `Epochs`; None for all of it."""
         setting = self.setting
         if setting.fresh:
-            return draw_sequences(setting, setting.batch, np.random.default_rng(self._child(step)))
+            return draw_sequences(setting, setting.batch, np.random.default_rng(child(self.batch_seed, step)))
         if not setting.batch:
             return None
-        epoch, place = divmod(step, setting.samples // setting.batch)
-        if self._order.get("epoch") != epoch:
-            self._order.update(epoch=epoch, order=np.random.default_rng(self._child(epoch)).permutation(setting.samples))
-        return self.fixed[self._order["order"][place * setting.batch : (place + 1) * setting.batch]]
-
-    def _child(self, number: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self.batch_seed.entropy, spawn_key=(*self.batch_seed.spawn_key, number))
+        return self.fixed[self._epochs.batch(step)]
 
     @cached_property
-    def _order(self) -> dict[str, Any]:
-        """The order of the present epoch, kept because all its steps need it."""
-        return {}
+    def _epochs(self) -> Epochs:
+        return Epochs(self.setting.samples, self.setting.batch, self.batch_seed)
 
     # -- loss, gradient, curvature -------------------------------------------------------------------------------------
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .... import run_claims
 from ....claims import Assumption
-from ..reading import Reading, reading
+from ..reading import reading
 
 __all__ = [
     "APART", "DISJOINT", "KAPPA_10", "KAPPA_2", "KAPPA_SMALL", "MOSTLY_PRIVATE", "NOISY", "RESOLVED", "SCALING", "SIGNGD", "STARTED",
