@@ -126,7 +126,7 @@ def plot_profile(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -
         if len(t) > 1:
             ax.plot(rms[-1], rows, color=COLOURS["sky"], label=f"step {t[-1]:g}", **style)
         name_rows(ax, names)
-        ax.set_xlabel(r"$\hat g_b = \|g_b\| / \sqrt{P_b}$")
+        ax.set_xlabel(r"$\hat g_b$, root mean square entry of the gradient", labelpad=1.0)
         if np.isfinite(rms).any():
             plotting.log_axis(ax, "x")
         ax.grid(axis="y", color=COLOURS["band"], linewidth=0.6)

@@ -177,7 +177,7 @@ def plot_start_profile(evidence: Evidence, *, ax: Axes | None = None, letter: st
         if not names:
             raise Inconclusive("the evidence has no runs 'post_ln' and 'pre_ln'")
         name_rows(ax, names)
-        ax.set_xlabel(r"$\hat g_b = \|g_b\| / \sqrt{P_b}$")
+        ax.set_xlabel(r"$\hat g_b$, root mean square entry of the gradient", labelpad=1.0)
         plotting.log_axis(ax, "x")
         ax.grid(axis="y", color=COLOURS["band"], linewidth=0.6)
         ax.set_axisbelow(True)
