@@ -4,10 +4,12 @@ from ._version import __version__
 from .check import check
 from .claims import Claim, Measured, Report
 from .experiment import Experiment
+from .explain import explain
 from .gradcheck import gradcheck
 from .layout import Layout
 from .measures import At, First, Verdicts
 from .optimizers import Adam, ClipNorm, GradientDescent, GradientFlow, LinearDecay, RMSprop, SignGD
+from .report import html_report
 from .simulate import Interrupted, LossBelow, iterate, simulate
 from .sweep import Sampled, SweepError, SweepFolderError, SweepInterrupted, Table, load_table, sweep
 from .system import Inexact
@@ -16,6 +18,6 @@ from .trajectory import Trajectory, TrajectoryError, load
 __all__ = [
     "Adam", "At", "Claim", "ClipNorm", "Experiment", "First", "GradientDescent", "GradientFlow", "Inexact", "Interrupted", "Layout",
     "LinearDecay", "LossBelow", "Measured", "RMSprop", "Report", "Sampled", "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted",
-    "Table", "Trajectory", "TrajectoryError", "Verdicts", "__version__", "check", "gradcheck", "iterate", "load", "load_table", "simulate",
-    "sweep",
+    "Table", "Trajectory", "TrajectoryError", "Verdicts", "__version__", "check", "explain", "gradcheck", "html_report", "iterate", "load",
+    "load_table", "simulate", "sweep",
 ]

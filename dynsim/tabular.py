@@ -1,8 +1,9 @@
-"""Tables as text that other programs take: CSV, and LaTeX in the style of the booktabs package."""
+"""Tables as text that other programs take: CSV, HTML, and LaTeX in the style of the booktabs package."""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import re
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["csv_text", "latex_text"]
+__all__ = ["csv_text", "html_text", "latex_text"]
 
 WIDE = 40
 """Characters from which on a text column breaks its lines."""
@@ -40,6 +41,29 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(columns)
     writer.writerows([None if _missing(cell) else cell for cell in row] for row in _checked(columns, rows))
     return out.getvalue()
+
+
+def html_text(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
+    r"""Return a table as HTML, for notebooks; all text is escaped, and a text of several lines keeps them.
+
+    Raises
+    ------
+    ValueError
+        If a row has another number of cells than there are columns.
+
+    Examples
+    --------
+    >>> html_text(["name", "ends where"], [("II", "s < 0.1")])
+    '<table><thead><tr><th>name</th><th>ends where</th></tr></thead><tbody><tr><td>II</td><td>s &lt; 0.1</td></tr></tbody></table>'
+    """
+    def cell(value: Any) -> str:
+        text = html.escape(str(value))
+        return f"<td><pre>{text}</pre></td>" if "\n" in text else f"<td>{text}</td>"
+
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in _checked(columns, rows))
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def latex_text(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", label: str = "") -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .naming import unknown_name
 from .recording import clock_of
+from .tabular import html_text
 from .trajectory_files import TrajectoryError, labelled, read_file, write_file
 
 __all__ = ["SCHEMA", "Trajectory", "TrajectoryError", "load"]
@@ -108,6 +109,10 @@ class Trajectory:
     def __repr__(self) -> str:
         shapes = "\n".join(f"  {name:24s} {'(' + ', '.join(self.dims[name]) + ')':28s} {a.shape}" for name, a in self.arrays.items())
         return f"Trajectory: {self.status}, {self.message}\n{shapes}"
+
+    def _repr_html_(self) -> str:
+        rows = ((name, ", ".join(self.dims[name]), a.shape) for name, a in self.arrays.items())
+        return html_text(("quantity", "axes", "shape"), rows, caption=f"Trajectory: {self.status}, {self.message}")
 
     def replicate(self, index: int) -> Trajectory:
         """Return one replicate's run, without the leading axis.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..experiment import Experiment
 from ..optimizers import OPTIMIZERS, changed_rule, describe, has_rate
-from ..registry import SYSTEMS, system_module
+from ..registry import system_module, system_names
 from .summary import horizon_text, literal_text, rule_text
 
 __all__ = ["chosen_experiment", "experiment_options", "literal", "setting_options", "whole"]
@@ -106,7 +106,7 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
         title = str(args.config)
     else:
         if system is None:
-            raise ValueError(f"name a SYSTEM ({', '.join(SYSTEMS)}) or give --config FILE.toml")
+            raise ValueError(f"name a SYSTEM ({', '.join(system_names())}) or give --config FILE.toml")
         module = system_module(system)
         preset = args.preset or getattr(module, "DEFAULT_PRESET", None)
         if preset is None:

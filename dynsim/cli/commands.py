@@ -40,7 +40,9 @@ from .console import (
     width,
 )
 from .listing import TABLES, table_text
+from .new import new_command
 from .phase import phase_command
+from .report import report_command, saved_run
 from .runfolder import RunFolder
 from .scaling import scaling_command
 from .study import is_study, run_study, study_commands
@@ -135,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)}")
     setting_options(predict)
 
-    for add in (compare_command, sweep_command, scaling_command, study_commands, phase_command):
+    for add in (compare_command, sweep_command, scaling_command, study_commands, phase_command, report_command, new_command):
         add(command)
     return parser
 
@@ -248,25 +250,9 @@ def _verdict(args: argparse.Namespace, summary: Summary) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    saved = None if args.target is None else Path(args.target).expanduser()
-    if saved is not None and saved.is_dir() and (args.target not in SYSTEMS or (saved / "trajectory.npz").exists() and not args.preset):
-        saved = saved / "trajectory.npz"
-        if not saved.exists():
-            if (saved.parent / "sweep.json").exists():
-                raise ValueError(f"{args.target} is the folder of a sweep: dynsim scaling {args.target} judges its claims")
-            if (saved.parent / "study.json").exists():
-                raise ValueError(f"{args.target} is the folder of a study: its verdicts are in report.csv; the command that made it judges "
-                                 "it again without running anything twice")
-            raise ValueError(f"{args.target} holds no trajectory.npz: give a run folder that dynsim run --out wrote")
-    elif saved is None or not saved.is_file():
-        if args.target is not None and args.target not in SYSTEMS:
-            raise ValueError(f"{args.target!r} is no run folder, no file and no system; systems: {', '.join(SYSTEMS)}")
+    saved = saved_run(args, "out")
+    if saved is None:
         return _simulated(args, args.target)
-    options = ("preset", "config", "optimizer", "lr", "steps", "until", "target_loss", "seed", "record", "every",
-               "closely", "points", "out")
-    given = [name for name in options if getattr(args, name) is not None]
-    if given or args.fields:
-        raise ValueError(f"--{(given or ['set'])[0].replace('_', '-')} does not go with a saved run: it is checked as it was simulated")
     summary = summarise(load(saved))
     say = Out(args.json or args.quiet)
     say(str(args.target))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..optimizers import describe
 from ..plain import plain
-from ..registry import SYSTEMS, system_module
+from ..registry import system_module, system_names, system_title
 from .summary import horizon_text, literal_text, rule_text, wrap
 
 __all__ = ["TABLES", "table_text"]
@@ -17,7 +17,7 @@ Rows = list[dict[str, Any]]
 
 def systems() -> Rows:
     """Return name and title of every system."""
-    return [{"name": name, "title": title} for name, title in SYSTEMS.items()]
+    return [{"name": name, "title": system_title(name)} for name in system_names()]
 
 
 def presets() -> Rows:
@@ -25,7 +25,7 @@ def presets() -> Rows:
     return [
         {"system": system, "name": name, "origin": e.origin, "note": e.note, "optimizer": plain(describe(e.optimizer)),
          "horizon": horizon_text(e), "setting": plain(e.setting)}
-        for system in SYSTEMS for name, e in getattr(system_module(system), "PRESETS", {}).items()
+        for system in system_names() for name, e in getattr(system_module(system), "PRESETS", {}).items()
     ]
 
 
@@ -34,7 +34,7 @@ def claims() -> Rows:
     return [
         {"system": system, "id": c.id, "about": about, "statement": c.statement, "latex": c.latex, "source": str(c.source),
          "assumes": [a.text for a in c.assumes]}
-        for system in SYSTEMS for about, registry in (("run", "CLAIMS"), ("sweep", "SWEEP_CLAIMS"))
+        for system in system_names() for about, registry in (("run", "CLAIMS"), ("sweep", "SWEEP_CLAIMS"))
         for c in getattr(system_module(system), registry, {}).values()
     ]
 
@@ -43,7 +43,7 @@ def measures() -> Rows:
     """Return every measure that a sweep can name, with its columns."""
     return [
         {"system": system, "name": name, "columns": {column: c.doc for measure in found for column, c in measure.columns.items()}}
-        for system in SYSTEMS for name, found in getattr(system_module(system), "MEASURES", {}).items()
+        for system in system_names() for name, found in getattr(system_module(system), "MEASURES", {}).items()
     ]
 
 
@@ -51,7 +51,7 @@ def diagrams() -> Rows:
     """Return every built-in phase diagram."""
     return [
         {"system": system, "name": name, "doc": diagram.doc}
-        for system in SYSTEMS for name, diagram in getattr(system_module(system), "DIAGRAMS", {}).items()
+        for system in system_names() for name, diagram in getattr(system_module(system), "DIAGRAMS", {}).items()
     ]
 
 
@@ -59,7 +59,7 @@ def studies() -> Rows:
     """Return every study, with its sweeps."""
     return [
         {"system": system, "name": name, "title": study.title, "sweeps": {entry: plan.doc for entry, plan in study.plans.items()}}
-        for system in SYSTEMS for name, study in getattr(system_module(system), "STUDIES", {}).items()
+        for system in system_names() for name, study in getattr(system_module(system), "STUDIES", {}).items()
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..phase import PhaseDiagram, phase_diagram
-from ..registry import SYSTEMS, system_module
+from ..registry import SYSTEMS, is_system, system_module
 from ..sweep import SweepError, SweepInterrupted, Table, load_table
 from .console import FINISHED, INCOMPLETE, Failures, Out, meter_for, print_json, width
 from .runfolder import RunFolder, goes_on
@@ -34,7 +34,7 @@ def phase_command(command: Command) -> None:
 
 
 def _phase(args: argparse.Namespace) -> int:
-    if args.source not in SYSTEMS:
+    if not is_system(args.source):
         return _of_sweep(args)
     diagrams: Mapping[str, Any] = getattr(system_module(args.source), "DIAGRAMS", {})
     if not diagrams:

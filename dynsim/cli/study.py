@@ -16,7 +16,7 @@ from ..check import check
 from ..claims import Inconclusive, Report
 from ..naming import unknown_name
 from ..plain import plain
-from ..registry import SYSTEMS, system_module
+from ..registry import SYSTEMS, system_module, system_names
 from ..scaling import PowerLaw
 from ..simulate import Interrupted
 from ..study import Study
@@ -58,7 +58,7 @@ def study_options(parser: argparse.ArgumentParser, seeds: str) -> None:
 def _study(name: str | None, args: argparse.Namespace) -> int:
     studies = getattr(system_module(args.system), "STUDIES", {})
     if name is not None and name not in studies:
-        have = [system for system in SYSTEMS if name in getattr(system_module(system), "STUDIES", {})]
+        have = [system for system in system_names() if name in getattr(system_module(system), "STUDIES", {})]
         raise ValueError(f"{args.system} has no {name} that sweeps could show; there is one of {', '.join(have)}")
     name = args.name if name is None else name
     if name not in studies:

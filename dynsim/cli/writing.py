@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ..claims import AnotherKind, Inconclusive
 from ..experiment import Experiment
 from ..progress import Progress
 from ..registry import system_module
+from ..report import draw_each
 from ..trajectory import Trajectory
 from .runfolder import RunFolder
 from .summary import Summary
@@ -64,30 +64,10 @@ def write_figures(
     skipped, failed : list of str
         One sentence a figure that the run has no data for, and a figure that went wrong.
     """
-    names = tuple(names)
-    skipped: list[str] = []
-    failed: list[str] = []
-    others: list[str] = []
-    if not names:
-        return skipped, failed
-    from ..plotting import save  # with it Matplotlib, which a run without figures does not need
+    def keep(name: str, figure: Any) -> None:
+        from ..plotting import save  # with it Matplotlib, which a run without figures does not need
 
-    figures: Mapping[str, Callable[[Trajectory], Any]] = getattr(system_module(run.provenance["system"]), "FIGURES", {})
-    for done, name in enumerate(names):
-        if progress is not None:
-            progress(done, len(names))
-        try:
-            figure = figures[name](run)
-            for kind in ("png", "svg"):
-                folder.write(f"figures/{name}.{kind}", partial(save, figure, kind=kind))
-        except AnotherKind:
-            others.append(name)
-        except Inconclusive as reason:
-            skipped.append(f"figure {name} not drawn: {reason}")
-        except Exception as error:  # whatever goes wrong in a picture, the numbers are on disk and the next one is drawn
-            failed.append(f"figure {name} failed: {type(error).__name__}: {error}")
-    if progress is not None:
-        progress(len(names), len(names))
-    if others:
-        skipped.append(f"figures about other kinds of runs, not drawn: {', '.join(others)}")
-    return skipped, failed
+        for kind in ("png", "svg"):
+            folder.write(f"figures/{name}.{kind}", partial(save, figure, kind=kind))
+
+    return draw_each(run, names, keep, progress)

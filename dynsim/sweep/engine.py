@@ -24,7 +24,7 @@ from ..naming import unknown_name
 from ..optimizers import has_schedule
 from ..plain import plain
 from ..progress import Meter, Progress, as_progress
-from ..registry import SYSTEMS, system_module
+from ..registry import system_module, system_names
 from .cells import Row, run_cells
 from .design import Design, as_design
 from .folder import SweepFolder
@@ -162,7 +162,7 @@ def cores() -> int:
 def _experiment(setting: Any, optimizer: Any) -> Experiment:
     if isinstance(setting, Experiment):
         return setting if optimizer is None else setting.replace(optimizer=optimizer)
-    for name in SYSTEMS:
+    for name in system_names():
         if isinstance(setting, system_module(name).Setting):
             if optimizer is None:
                 raise ValueError("optimizer=None: a setting alone does not say which rule runs; pass optimizer=SignGD(lr=...)")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...claims import Inconclusive
-from ...tabular import csv_text, latex_text
+from ...tabular import csv_text, html_text, latex_text
 from .predictions import MARGIN, crossing
 from .reading import SAND, Reading, reading
 
@@ -84,9 +84,7 @@ class PhaseTable:
         return f"> {self.horizon:.4g}" if np.isnan(at) else _number(at)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-        rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self.rows())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_text(COLUMNS, self.rows())
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return events as rows of `COLUMNS`; empty cells are empty strings."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...claims import Inconclusive
-from ...tabular import csv_text, latex_text
+from ...tabular import csv_text, html_text, latex_text
 from .predictions import EPS, SMALL, loss_bounds
 from .reading import Reading, reading
 
@@ -121,9 +121,7 @@ class StageTable:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-        rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in self.rows())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_text(COLUMNS, self.rows())
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return stages and marks as rows of `COLUMNS`; empty cells are empty strings."""
