@@ -14,10 +14,10 @@ import pytest
 
 from dynsim import SignGD, simulate
 from dynsim.claims import Inconclusive, Report, Verdict
-from dynsim.cli.summary import Summary, rule_text, summarise
 from dynsim.registry import SYSTEMS, system_module
 from dynsim.report import Pictures, html_report, page, pictures
 from dynsim.report.figures import inline_svg
+from dynsim.summary import Summary, rule_text, summarise
 from dynsim.systems import signal_noise
 
 VOID = {"meta", "link", "br"}

@@ -9,7 +9,7 @@ from typing import Any
 from ..experiment import Experiment
 from ..optimizers import OPTIMIZERS, changed_rule, describe, has_rate
 from ..registry import system_module, system_names
-from .summary import horizon_text, literal_text, rule_text
+from ..summary import horizon_text, literal_text, rule_text
 
 __all__ = ["chosen_experiment", "experiment_options", "literal", "setting_options", "whole"]
 

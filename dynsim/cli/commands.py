@@ -18,7 +18,9 @@ from .._version import __version__
 from ..experiment import Experiment
 from ..optimizers import describe
 from ..registry import SYSTEMS
+from ..report import FIGURES, figure_names
 from ..simulate import Interrupted
+from ..summary import Summary, experiment_text, predictions, rule_text, summarise, wrap
 from ..system import Inexact
 from ..trajectory import load
 from .arguments import chosen_experiment, experiment_options, setting_options
@@ -46,9 +48,8 @@ from .report import report_command, saved_run
 from .runfolder import RunFolder
 from .scaling import scaling_command
 from .study import is_study, run_study, study_commands
-from .summary import Summary, experiment_text, predictions, rule_text, summarise, wrap
 from .sweeping import sweep_command
-from .writing import FIGURES, figure_names, planned_files, write_figures, write_summary, write_trajectory
+from .writing import planned_files, write_figures, write_summary, write_trajectory
 
 __all__ = ["main"]
 

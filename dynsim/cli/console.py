@@ -15,7 +15,7 @@ from typing import Any
 
 from ..plain import plain
 from ..progress import Meter
-from .summary import SCHEMA
+from ..summary import SCHEMA
 
 __all__ = [
     "BAD_INPUT", "EXIT_STATUS", "FINISHED", "Failures", "INCOMPLETE", "INTERRUPTED", "Out", "VIOLATED", "complain", "ctrl_c_waits",

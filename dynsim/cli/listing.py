@@ -8,7 +8,7 @@ from typing import Any
 from ..optimizers import describe
 from ..plain import plain
 from ..registry import system_module, system_names, system_title
-from .summary import horizon_text, literal_text, rule_text, wrap
+from ..summary import horizon_text, literal_text, rule_text, wrap
 
 __all__ = ["TABLES", "table_text"]
 

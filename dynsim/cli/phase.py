@@ -12,10 +12,10 @@ from typing import Any
 
 from ..phase import PhaseDiagram, phase_diagram
 from ..registry import SYSTEMS, is_system, system_module
+from ..summary import wrap
 from ..sweep import SweepError, SweepInterrupted, Table, load_table
 from .console import FINISHED, INCOMPLETE, Failures, Out, meter_for, print_json, width
 from .runfolder import RunFolder, goes_on
-from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, names_of, run_options, told
 
 __all__ = ["phase_command"]

@@ -10,14 +10,14 @@ from typing import Any
 
 from ..files import whole_file
 from ..registry import is_system, system_names
+from ..report import FIGURES, Pictures, figure_names, page, pictures
 from ..simulate import Interrupted
+from ..summary import summarise
 from ..system import Inexact
 from ..trajectory import Trajectory, load
 from .arguments import chosen_experiment, experiment_options
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, VIOLATED, Out, end_line, meter_for, print_json
-from .summary import summarise
 from .sweeping import Command
-from .writing import FIGURES, figure_names
 
 __all__ = ["report_command", "saved_run"]
 
@@ -73,8 +73,6 @@ def saved_run(args: argparse.Namespace, *others: str) -> Path | None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from ..report import Pictures, page, pictures
-
     path, say = _writable(args.html, args.overwrite), Out(args.json or args.quiet)
     run, title, interrupted = _chosen_run(args)
     if run.message and not run.success:

@@ -20,13 +20,13 @@ from ..registry import SYSTEMS, system_module, system_names
 from ..scaling import PowerLaw
 from ..simulate import Interrupted
 from ..study import Study
+from ..summary import wrap
 from ..sweep import SweepError, SweepInterrupted, Table
 from ..tabular import csv_text, latex_text
 from ..trajectory import Trajectory
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, VIOLATED, Failures, Out, meter_for, print_json, width
 from .runfolder import FolderError, RunFolder, goes_on
 from .scaling import laws_of
-from .summary import wrap
 from .sweeping import Command, chosen_executor, chosen_seeds, run_options, table_text, told
 
 __all__ = ["is_study", "make_study", "run_study", "study_commands", "study_folder", "study_options"]

@@ -18,11 +18,11 @@ from ..experiment import Experiment
 from ..measures import as_measures
 from ..optimizers import describe, rule_names
 from ..registry import SYSTEMS, system_module
+from ..summary import horizon_text, literal_text, rule_text, wrap
 from ..sweep import Points, Sampled, SweepError, SweepInterrupted, Table, geometric, sweep
 from ..sweep.design import Design, as_design
 from .arguments import chosen_experiment, literal, setting_options, whole
 from .console import FINISHED, INCOMPLETE, INTERRUPTED, Failures, Out, complain, meter_for, print_json, width
-from .summary import horizon_text, literal_text, rule_text, wrap
 
 __all__ = ["Command", "axis_values", "chosen_executor", "chosen_seeds", "names_of", "run_options", "sweep_command", "table_text", "told"]
 

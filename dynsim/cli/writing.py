@@ -8,29 +8,12 @@ from typing import Any
 
 from ..experiment import Experiment
 from ..progress import Progress
-from ..registry import system_module
-from ..report import draw_each
+from ..report import draw_each, figure_names
+from ..summary import Summary
 from ..trajectory import Trajectory
 from .runfolder import RunFolder
-from .summary import Summary
 
-__all__ = ["FIGURES", "figure_names", "planned_files", "write_figures", "write_summary", "write_trajectory"]
-
-FIGURES = ("none", "main", "all")
-"""How many figures to draw."""
-
-
-def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
-    """Return the names of a system's figures: "none", the "main" ones or "all".
-
-    Matplotlib is not imported for "none".
-    """
-    if which == "none":
-        return ()
-    module = system_module(system)
-    figures = getattr(module, "FIGURES", None) or {}
-    return tuple(figures) if which == "all" else tuple(getattr(module, "MAIN_FIGURES", None) or ())
-
+__all__ = ["planned_files", "write_figures", "write_summary", "write_trajectory"]
 
 def planned_files(system: str, which: str = "main") -> list[str]:
     """Return every file that a run folder of this system may get."""

@@ -17,7 +17,23 @@ from ..progress import Progress
 from ..registry import system_module
 from ..trajectory import Trajectory
 
-__all__ = ["Pictures", "draw_each", "inline_svg", "pictures"]
+__all__ = ["FIGURES", "Pictures", "draw_each", "figure_names", "inline_svg", "pictures"]
+
+
+FIGURES = ("none", "main", "all")
+"""How many figures to draw."""
+
+
+def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
+    """Return the names of a system's figures: "none", the "main" ones or "all".
+
+    Matplotlib is not imported for "none".
+    """
+    if which == "none":
+        return ()
+    module = system_module(system)
+    figures = getattr(module, "FIGURES", None) or {}
+    return tuple(figures) if which == "all" else tuple(getattr(module, "MAIN_FIGURES", None) or ())
 
 
 @dataclass(frozen=True)

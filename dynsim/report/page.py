@@ -10,7 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,10 @@ from ..claims import VERDICTS, Report, Verdict
 from ..naming import unknown_name
 from ..plain import plain
 from ..registry import system_module, system_title
+from ..summary import Summary, literal_text, rule_text, stage_rows, summarise
 from ..trajectory import Trajectory
-from .figures import Pictures, pictures
+from .figures import FIGURES, Pictures, figure_names, pictures
 from .style import SCRIPT, stylesheet
-
-if TYPE_CHECKING:
-    from ..cli.summary import Summary  # the command line imports this module: elsewhere here it is imported on use
 
 __all__ = ["html_report", "page"]
 
@@ -83,9 +81,6 @@ def html_report(run: Trajectory, figures: str = "main", *, title: str = "") -> s
     >>> text[:15], "<h1>signal_noise, preset tiny</h1>" in text
     ('<!DOCTYPE html>', True)
     """
-    from ..cli.summary import summarise
-    from ..cli.writing import FIGURES, figure_names
-
     if figures not in FIGURES:
         raise ValueError(unknown_name("choice of figures", str(figures), FIGURES))
     summary = summarise(run)
@@ -145,8 +140,6 @@ def _counts(report: Report) -> str:
 
 
 def _setting(summary: Summary) -> str:
-    from ..cli.summary import literal_text
-
     about = summary.run.provenance
     origin, setting = about.get("origin"), about.get("setting")
     lines = [
@@ -164,8 +157,6 @@ def _setting(summary: Summary) -> str:
 
 
 def _run(summary: Summary) -> str:
-    from ..cli.summary import rule_text
-
     run, about = summary.run, summary.run.provenance
     rows = [("ended", f"{run.status}: {run.message}")]
     if about.get("optimizer"):
@@ -184,8 +175,6 @@ def _run(summary: Summary) -> str:
 
 def _stages(table: Any) -> str:
     """Show a stage table without its empty columns; numbers before and after each transition stand in a table of their own."""
-    from ..cli.summary import stage_rows
-
     if table is None:
         return ""
     columns = [list(row) for row in stage_rows(table)[:1]]

@@ -14,12 +14,13 @@ from ...study import Plan, Study
 from .head.setting import Head
 from .measures import Target, Theorems
 from .presets import SMALL, experiment, trained
+from .quadratic import targets
 from .quadratic.setting import Logistic, Quadratic
 from .transformer.setting import Transformer
 
 __all__ = ["HEAD_RATES", "NORMS", "RATES", "RULES", "STARTS", "STUDIES", "TRIED"]
 
-RULES = ("gd", "gd:0.9", "signgd", "signgd:0.9", "adam")
+RULES = tuple(targets.RULES)
 """Five rules, as texts: gradient descent and sign descent without and with momentum 0.9, and Adam."""
 NORMS = ("post", "pre")
 STARTS = ("equal_loss", "equal_distance", "equal_curvature")
@@ -124,8 +125,7 @@ STUDIES = {
                           ("drift", "head"), "200 steps of constant rate"),
             "controls": Plan(_LONG, _counts((300, 32), momentum=(0.0, 0.9)), 2, ("head", "projected"),
                              "a long run, and the same with the mean over the classes taken out of every update"),
-            "noisy_labels": Plan(_NOISY_LABELS, _heads({}), 2,
-                          ("head",), "noisy labels, 300 classes, three rates a rule"),
+            "noisy_labels": Plan(_NOISY_LABELS, _heads({}), 2, ("head",), "noisy labels, 300 classes, three rates a rule"),
         },
     ),
     "rates": Study(

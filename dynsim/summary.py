@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..check import check
-from ..claims import Inconclusive, Report
-from ..experiment import Experiment
-from ..optimizers import describe
-from ..plain import plain
-from ..registry import system_module
-from ..trajectory import Trajectory
+from .check import check
+from .claims import Inconclusive, Report
+from .experiment import Experiment
+from .optimizers import describe
+from .plain import plain
+from .registry import system_module
+from .trajectory import Trajectory
 
 __all__ = ["SCHEMA", "Summary", "experiment_text", "horizon_text", "literal_text", "predictions", "rule_text", "summarise", "wrap"]
 
