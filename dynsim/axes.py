@@ -17,12 +17,31 @@ LARGEST = 1e100
 
 
 def power(value: float) -> str:
-    """Return a power of ten as Matplotlib writes it."""
+    """Return a power of ten as Matplotlib writes it.
+
+    Parameters
+    ----------
+    value : float
+        The number, of which the exponent is rounded; one that is not > 0 is written as it is.
+
+    Examples
+    --------
+    >>> power(1e-5), power(0.0)
+    ('10^{-5}', '0')
+    """
     return f"10^{{{np.log10(value):.0f}}}" if value > 0 else f"{value:g}"
 
 
 def log_values(ax: Axes, *, smallest: float = 0.0) -> None:
-    """Make the y axis logarithmic if there is anything on it; what lies below `smallest`, or above 1e100, leaves the view."""
+    """Make the y axis logarithmic if there is anything on it; what lies below `smallest`, or above 1e100, leaves the view.
+
+    Parameters
+    ----------
+    ax : Axes
+        A panel on which everything is drawn already; one without values > 0 stays as it is.
+    smallest : float, default 0.0
+        Where the view begins at the lowest, >= 0; 0 for no limit.
+    """
     lines = [line for line in ax.lines if line.get_transform().contains_branch_seperately(ax.transData)[1]]  # not marks at an edge
     found = [np.asarray(line.get_ydata(), dtype=float) for line in lines]
     found += [np.asarray(path.vertices)[:, 1] for several in ax.collections for path in several.get_paths()]
@@ -43,14 +62,34 @@ def log_values(ax: Axes, *, smallest: float = 0.0) -> None:
 
 
 def drawn(t: NDArray, *, log: bool = False) -> NDArray:
-    """Return some thousand row numbers of the steps, spread as a linear or logarithmic axis spreads them, first and last among them."""
+    """Return some thousand row numbers of the steps, spread as a linear or logarithmic axis spreads them, first and last among them.
+
+    Parameters
+    ----------
+    t : ndarray, shape (T,)
+        Recorded steps or times, ascending; where they are fewer than those to draw, all are drawn.
+    log : bool, default False
+        Spread the rows by a constant ratio: for a logarithmic axis.
+    """
     if not log or len(t) <= POINTS:
         return some(len(t), POINTS)
     return np.unique(np.append(0, np.geomspace(1, len(t) - 1, POINTS).round().astype(int)))
 
 
 def step_axis(ax: Axes, run: Trajectory, ylabel: str, *, log: bool = False) -> None:
-    """The view and the labels of a panel over steps or time; a logarithmic axis is linear up to the first record, so that it has t = 0."""
+    """The view and the labels of a panel over steps or time; a logarithmic axis is linear up to the first record, so that it has t = 0.
+
+    Parameters
+    ----------
+    ax : Axes
+        The panel, whose x axis is set.
+    run : Trajectory
+        Its steps or times, first to last, are the view.
+    ylabel : str
+        Label of the y axis.
+    log : bool, default False
+        Make the axis logarithmic, where its last time is more than three times the first one after 0; else it stays linear.
+    """
     first, last = float(run.at[0]), float(run.at[-1])
     later = run.at[run.at > 0]
     if log and len(later) > 1 and last > 3.0 * later[0]:
@@ -67,7 +106,15 @@ def step_axis(ax: Axes, run: Trajectory, ylabel: str, *, log: bool = False) -> N
 
 
 def ticks(ax: Axes, values: NDArray) -> None:
-    """Label the x axis at the values of a sweep, and nowhere else."""
+    """Label the x axis at the values of a sweep, and nowhere else.
+
+    Parameters
+    ----------
+    ax : Axes
+        The panel, whose x axis is set.
+    values : ndarray
+        The values, of any shape and order; each is labelled once.
+    """
     ax.xaxis.set_major_locator(FixedLocator(list(np.unique(values))))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_locator(NullLocator())

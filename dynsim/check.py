@@ -15,7 +15,7 @@ __all__ = ["check"]
 def check(
     evidence: Trajectory | Mapping[str, Any], claims: Mapping[str, Claim] | Iterable[Claim] | Claim | None = None, *, control: bool = False
 ) -> Report:
-    """Judge claims on a run.
+    """Judge claims on a run, or on tables of sweeps.
 
     Parameters
     ----------
@@ -31,11 +31,25 @@ def check(
     Returns
     -------
     Report
+        A verdict a claim: "holds", "violated", "not applicable" or "inconclusive". A claim whose quantities were not recorded, or whose
+        event lies past the horizon, raises nothing: its verdict is "inconclusive", and its note says what is missing.
 
     Raises
     ------
     ValueError
-        If the run has replicates (check ``run.replicate(i)``) or does not say which system it is of.
+        If the run has replicates (check ``run.replicate(i)``), or if no claims are given and the evidence does not say which system it
+        is of.
+
+    Examples
+    --------
+    >>> from dynsim import check
+    >>> from dynsim.systems import signal_noise
+    >>> run = signal_noise.experiment("tiny").run()
+    >>> report = check(run)
+    >>> report.ok, report["noise_bounds"].verdict, report["weighted_vote"].source
+    (True, 'holds', 'derived here: docs/derivations/signal_noise.md, section 4')
+    >>> check(run, signal_noise.CLAIMS["noise_bounds"], control=True)["noise_bounds"].verdict  # on a run broken on purpose
+    'violated'
     """
     if isinstance(evidence, Trajectory):
         evidence = {"run": evidence}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .plain import plain
-from .tabular import csv_text, latex_text
+from .tabular import csv_text, html_text, latex_text
 
 __all__ = [
     "AnotherKind", "Assumption", "Claim", "Inconclusive", "Measured", "Report", "Source", "VERDICTS", "Verdict", "from_evidence", "judge",
@@ -32,7 +31,20 @@ class Inconclusive(Exception):
 
 
 def from_evidence(evidence: Evidence, name: str) -> Any:
-    """Return an entry of the evidence; Inconclusive, which empties the panel of a figure, where it lacks it."""
+    """Return an entry of the evidence.
+
+    Parameters
+    ----------
+    evidence : mapping of str to Trajectory or Table
+        As `dynsim.check` takes it.
+    name : str
+        The entry, such as "run".
+
+    Raises
+    ------
+    Inconclusive
+        If there is none: the claim then is inconclusive, and a panel of a figure says so.
+    """
     if name not in evidence:
         raise Inconclusive(f"the evidence has no {name!r}")
     return evidence[name]
@@ -73,9 +85,20 @@ class Measured:
     deviation, tolerance : float
         The claim holds if deviation <= tolerance; both in the same units, tolerance > 0.
     where : str
-        Step, sample and row at which the deviation is largest, or where the value was read.
+        Step, sample and row at which the deviation is largest, or where the value was read; default "", said nowhere.
     unit : str
-        Unit of value and prediction.
+        Unit of value and prediction; default "", a pure number.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance is not > 0.
+
+    Examples
+    --------
+    >>> from dynsim import Measured
+    >>> Measured(value=0.52, predicted=0.5, deviation=0.02, tolerance=0.05, where="step 150").deviation
+    0.02
     """
 
     value: float
@@ -92,7 +115,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Assumption:
-    """A condition of a claim: `met(evidence)` is true where the claim is meant to hold."""
+    """A condition of a claim.
+
+    Parameters
+    ----------
+    text : str
+        The condition in words, as reports list it where it is unmet.
+    met : callable
+        Maps the evidence to true where the claim is meant to hold.
+    """
 
     text: str
     met: Callable[[Evidence], bool]
@@ -113,19 +144,20 @@ class Claim:
     source : Source
         Whose statement it is; default a claim of the user's own.
     latex : str
-        The formula.
+        The formula; default "", none.
     needs : mapping of str to sequence of str
-        Evidence entry to the recorded names it reads; default those of one run are not checked.
+        Evidence entry, "run" for a run, to the recorded names that the claim reads. Where one is missing the verdict is "inconclusive" and
+        names it. Default empty: nothing is looked for before `measure` is called.
     assumes : sequence of Assumption
-        Where one is unmet the verdict is "not applicable" and the measured number is still shown.
+        Where one is unmet the verdict is "not applicable" and the measured number is still shown; default none.
     control : callable, optional
-        Negative control: turns evidence for which the claim holds into evidence for which it must not.
+        Negative control: turns evidence for which the claim holds into evidence for which it must not; default none.
 
     Examples
     --------
     A claim of one's own, on a run from `simulate`:
 
-    >>> from dynsim import SignGD, check, simulate
+    >>> from dynsim import Claim, Measured, SignGD, check, simulate
     >>> from dynsim.systems import signal_noise
     >>> run = simulate(signal_noise.lumped(signal_noise.preset("tiny"), SignGD, seed=0), SignGD(1e-3), steps=40)
     >>> def final_loss(evidence):
@@ -150,16 +182,22 @@ class Claim:
 class Verdict:
     """What the evidence says about one claim.
 
-    Attributes
+    Parameters
     ----------
+    id, statement, source : str
+        Those of the claim, the source in words.
     verdict : str
         "violated", "inconclusive", "not applicable" (an assumption is unmet, whether there is a number or not) or "holds".
+    value, predicted, deviation, tolerance : float
+        As in `Measured`; NaN where there is no number.
     margin : float
         (tolerance - deviation) / tolerance: positive when the measured number is within tolerance; NaN where there is no number.
+    where, unit : str
+        As in `Measured`.
     unmet : tuple of str
         Assumptions that are not met.
     note : str
-        Why there is no number.
+        Why there is no number; "" where there is one.
     """
 
     id: str
@@ -193,6 +231,18 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """Return the verdict on one claim.
 
     A claim whose assumption is unmet is "not applicable", with the number it would have been decided on, if there is one.
+
+    Parameters
+    ----------
+    claim : Claim
+        One of a system's, or one's own.
+    evidence : mapping of str to Trajectory or Table
+        As `dynsim.check` takes it.
+
+    Returns
+    -------
+    Verdict
+        What the claim's measure cannot decide is "inconclusive", with the reason as its note.
     """
     undecided = Verdict(claim.id, claim.statement, str(claim.source), "inconclusive")
     for entry, names in claim.needs.items():
@@ -233,13 +283,29 @@ def _known_unmet(assumption: Assumption, evidence: Evidence) -> bool:
 
 @dataclass(frozen=True)
 class Report:
-    """Verdicts of one check: violated and inconclusive first.
+    """What `check` returns: the verdicts on a run, shown with violated and inconclusive ones first, as text and in notebooks.
 
-    Attributes
+    ``report["an_id"]`` is the `Verdict` on the claim of that id; a KeyError names the claims that were checked.
+
+    Parameters
     ----------
     verdicts : tuple of Verdict
+        One a claim, in the order of the claims.
     about : mapping
-        Provenance of the evidence, JSON-ready.
+        Provenance of the evidence, JSON-ready; default empty.
+
+    Examples
+    --------
+    >>> from dynsim import check
+    >>> from dynsim.systems import signal_noise
+    >>> report = check(signal_noise.experiment("tiny").run())
+    >>> report.ok, list(report.counts)
+    (True, ['violated', 'inconclusive', 'not applicable', 'holds'])
+    >>> verdict = report["lemma_4_3_scale"]
+    >>> verdict.verdict, verdict.unmet, verdict.where
+    ('not applicable', ('initial noise is at least 10 steps (kappa >= 10)',), 'step 14, the end of Stage II')
+    >>> round(verdict.value, 1), round(verdict.margin, 2)   # the measured number is there all the same
+    (10.9, 0.82)
     """
 
     verdicts: tuple[Verdict, ...]
@@ -253,16 +319,22 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of verdicts of each sort."""
+        """Number of verdicts of each sort: "violated", "inconclusive", "not applicable" and "holds", in this order."""
         return {sort: sum(v.verdict == sort for v in self.verdicts) for sort in VERDICTS}
 
     @property
     def ok(self) -> bool:
-        """True if no claim is violated."""
+        """True if no claim is violated; claims may still be inconclusive or not applicable."""
         return self.counts["violated"] == 0
 
     def text(self, *, full: bool = False) -> str:
-        """Return the report as text; unless `full`, claims that hold take a line each, those that do not apply and have no number one."""
+        """Return the report as text, what needs attention first.
+
+        Parameters
+        ----------
+        full : bool, default False
+            Write out every verdict. Else claims that hold take a line each, and those that do not apply and have no number one together.
+        """
         lines = [", ".join(f"{count} {sort}" for sort, count in self.counts.items() if count) or "no claims checked"]
         aside = []
         for v in self._ordered():
@@ -280,14 +352,10 @@ class Report:
         return self.text()
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(v.verdict)}</td><td>{html.escape(v.id)}</td><td>{html.escape(v.statement)}</td>"
-            f"<td>{v.value:.5g}</td><td>{v.predicted:.5g}</td><td>{v.margin:+.3g}</td><td>{html.escape(v.where or v.note)}</td>"
-            f"<td>{html.escape(v.source)}</td></tr>"
-            for v in self._ordered()
+        return html_text(
+            ("verdict", "claim", "statement", "measured", "predicted", "margin", "where", "whose"),
+            ((v.verdict, v.id, v.statement, v.value, v.predicted, v.margin, v.where or v.note, v.source) for v in self._ordered()),
         )
-        head = "".join(f"<th>{h}</th>" for h in ("verdict", "claim", "statement", "measured", "predicted", "margin", "where", "whose"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready data; numbers that are not finite become None."""
@@ -312,7 +380,20 @@ class Report:
         ))
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return the report as a LaTeX table, a line a claim in the report's order; see `dynsim.tabular.latex_text`."""
+        """Return the report as a LaTeX table, a line a claim in the report's order; see `dynsim.tabular.latex_text`.
+
+        Parameters
+        ----------
+        caption : str
+            With one, the tabular stands in a `table`; default "", a bare tabular.
+        label : str
+            What ``\\ref`` calls the table; needs a caption. Default none.
+
+        Raises
+        ------
+        ValueError
+            For a label without a caption, or with characters other than letters, digits and ``:._-+/``.
+        """
         columns = ("verdict", "claim", "measured", "predicted", "tolerance", "margin", "whose")
         rows = ((v.verdict, v.id, v.value, v.predicted, v.tolerance, v.margin, v.source) for v in self._ordered())
         return latex_text(columns, rows, caption, label)

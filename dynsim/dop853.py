@@ -102,7 +102,13 @@ class LeanDOP853(DOP853):
         return True, None
 
     def inside(self, times: NDArray) -> Iterator[NDArray]:
-        """Yield the interpolated y at times within the last step, several formed together."""
+        """Yield the interpolated y at times within the last step, several formed together.
+
+        Parameters
+        ----------
+        times : ndarray, shape (T,)
+            Times between the last two that the solver reached, in any order; one vector of shape (n,) is yielded for each.
+        """
         h = self.h_previous
         for s, (a, c) in enumerate(zip(self.A_EXTRA, self.C_EXTRA, strict=True), start=self.n_stages + 1):
             self._evaluate(s, self.t_old + c * h, self._combine(h * a[:s], self._stage))

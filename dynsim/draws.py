@@ -16,6 +16,13 @@ __all__ = ["Epochs", "child", "streams"]
 def streams(seed: int, purposes: Sequence[str]) -> dict[str, np.random.SeedSequence]:
     """Return independent random streams of a seed by purpose, so that changing one use leaves the others alone.
 
+    Parameters
+    ----------
+    seed : int
+        The seed, >= 0.
+    purposes : sequence of str
+        Names of the streams. A stream depends on its place among them, so a new purpose is added at the end.
+
     Raises
     ------
     ValueError
@@ -29,6 +36,15 @@ def streams(seed: int, purposes: Sequence[str]) -> dict[str, np.random.SeedSeque
 def child(seed: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
     """Return a child of a seed by its number, whichever were spawned before: what a step draws depends on the step alone.
 
+    Parameters
+    ----------
+    seed : SeedSequence
+        The seed, which is left as it is.
+    number : int
+        Of the child, >= 0: the one that ``seed.spawn`` makes as its first is number 0.
+
+    Examples
+    --------
     >>> seed = np.random.SeedSequence(7)
     >>> bool((child(seed, 1).generate_state(2) == seed.spawn(2)[1].generate_state(2)).all())
     True
@@ -55,7 +71,13 @@ class Epochs:
     seed: np.random.SeedSequence
 
     def batch(self, step: int) -> NDArray:
-        """Return the samples of a step, shape (size,)."""
+        """Return the samples of a step, shape (size,): numbers in [0, count), each at most once.
+
+        Parameters
+        ----------
+        step : int
+            Updates made before, from 0; an epoch takes count // size of them.
+        """
         epoch, place = divmod(step, self.count // self.size)
         if self._order.get("epoch") != epoch:
             self._order.update(epoch=epoch, order=np.random.default_rng(child(self.seed, epoch)).permutation(self.count))

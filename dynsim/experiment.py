@@ -44,38 +44,64 @@ ORIGINS = ("quoted", "derived", "reconstructed")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A system, a setting, a rule and what to record.
+    """Everything a run needs, as one frozen value: system, setting, rule, horizon, seed, and what to record.
+
+    A preset is one of these; `to_toml` writes it to a file and `from_toml` reads it back. The same experiment gives the same run, bit
+    for bit, on the same machine.
 
     Parameters
     ----------
     system : str
-        Name of the system's folder.
+        Name of the system, as `dynsim.registry.system_module` takes it.
     setting : object
         The system's frozen setting.
     optimizer : Optimizer or GradientFlow
+        The rule.
     steps : int
-        Updates to make; for every rule but gradient flow.
+        Updates to make, >= 0; for every rule but gradient flow.
     until : float
-        Time to integrate gradient flow, > 0.
-    target_loss : float
-        Training loss, > 0, at which the run ends before its horizon.
-    seed : int
+        Time to integrate gradient flow, > 0; for this rule only.
+    target_loss : float, optional
+        Training loss, > 0, at which the run ends before its horizon; default none.
+    seed : int, default 0
+        Of data, weights and test data, which have separate streams; >= 0.
     record : tuple of str, mapping of str to int, or None
-        Recorded quantities; a mapping gives each a spacing of its own; None for the system's default ones.
-    every : int
-        Record every so many steps.
-    closely : int
+        Recorded quantities; a mapping gives each a spacing of its own; None, the default, for the system's default ones.
+    every : int, default 1
+        Record every so many steps, >= 1.
+    closely : int, default 0
         Record each of the first `closely` steps besides.
-    points : int
-        Times at which a flow is recorded, over the last `dynsim.recording.DECADES` decades before `until` with a constant ratio.
+    points : int, default 240
+        Times at which a flow is recorded, >= 2, over the last `dynsim.recording.DECADES` decades before `until` with a constant ratio.
     origin : {"quoted", "derived", "reconstructed"}
-        Whose numbers these are: the authors', ours, or a reconstruction of what the authors did not publish.
+        Whose numbers these are: the authors', ours, or a reconstruction of what the authors did not publish. Default "derived".
     note : str
-        What the numbers are for.
+        What the numbers are for; default "".
     options : mapping
-        Further numbers that claims and figures of the system read, JSON-ready.
+        Further numbers that claims and figures of the system read, JSON-ready; default none.
     rates : mapping of str to float
-        Learning rates of other rules by name ("gd"), where this experiment's own would not do: see `rule`.
+        Learning rates of other rules by name ("gd"), where this experiment's own would not do: see `rule`. Default none.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range, naming the allowed one; `steps` for gradient flow, or `until` for another rule; an unknown origin or
+        rule name.
+
+    Examples
+    --------
+    >>> from dynsim import Experiment, SignGD
+    >>> from dynsim.systems import signal_noise
+    >>> mine = Experiment("signal_noise", signal_noise.preset("tiny"), SignGD(lr=0.01), steps=20, record=("train_loss",))
+    >>> mine.run()["train_loss"].shape  # steps 0 to 20
+    (21,)
+    >>> mine.vary({"lr": 0.02, "m_k": 8}).optimizer
+    SignGD(lr=0.02, momentum=0.0)
+    >>> Experiment.from_dict(mine.to_dict()) == mine
+    True
+    >>> preset = signal_noise.experiment("figure3")
+    >>> preset.steps, preset.optimizer
+    (900, SignGD(lr=5e-05, momentum=0.0))
     """
 
     system: str
@@ -132,7 +158,13 @@ class Experiment:
         return self.until if self.flows else self.steps
 
     def reaching(self, horizon: float) -> Experiment:
-        """Return a copy with another horizon: steps, or the time of a flow."""
+        """Return a copy with another horizon.
+
+        Parameters
+        ----------
+        horizon : int or float
+            Steps, >= 0, or the time of a flow, > 0.
+        """
         return self.replace(until=float(horizon)) if self.flows else self.replace(steps=int(horizon))
 
     def rule(self, text: str, lr: float | None = None) -> Any:
@@ -176,7 +208,20 @@ class Experiment:
         raise ValueError(f"{name} has no learning rate here: give one, as in {name}:lr=0.1 (known: {', '.join(known) or 'none'})")
 
     def replace(self, **changes: Any) -> Experiment:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed.
+
+        Parameters
+        ----------
+        **changes
+            Field of the experiment to its new value; fields of setting and rule are changed by `vary`.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no field.
+        ValueError
+            For a value out of range.
+        """
         return dataclasses.replace(self, **changes)
 
     @property
@@ -187,7 +232,13 @@ class Experiment:
         return found | dict.fromkeys(of_rule, "optimizer") | dict.fromkeys(self.setting.to_dict(), "setting")
 
     def vary(self, changes: Mapping[str, Any]) -> Experiment:
-        """Return a copy with fields of the setting, of the rule, the steps or the rule itself (as a text, see `rule`) changed.
+        """Return a copy with fields of the setting, of the rule, or of the run changed.
+
+        Parameters
+        ----------
+        changes : mapping of str to value
+            Any of `variables`: fields of the setting and of the rule ("lr"), "steps" or "until", "target_loss", and "optimizer", the rule
+            itself or a text (see `rule`).
 
         Raises
         ------
@@ -229,7 +280,26 @@ class Experiment:
         return np.union1d(recorded_steps(steps, self.every, None), np.arange(min(self.closely, steps) + 1))
 
     def build(self, engine: str = "auto") -> Any:
-        """Return the system: "auto" the smallest exact for the rule, "dense", or what it has of "restricted", "lumped" and `ENGINES`."""
+        """Return the system with the data and weights of the seed.
+
+        Parameters
+        ----------
+        engine : str, default "auto"
+            "auto": the smallest form that is exact for the rule. "dense": the model itself. Or what the system has of "restricted",
+            "lumped" and its `ENGINES`.
+
+        Returns
+        -------
+        System
+            For `dynsim.simulate`, `dynsim.gradcheck` and `dynsim.explain`.
+
+        Raises
+        ------
+        ValueError
+            For a form that the system does not have, naming the nearest valid one.
+        Inexact
+            For "lumped", if the system does not lump for the rule.
+        """
         module = system_module(self.system)
         of_rule = {"auto": module.best, **({"lumped": module.lumped} if hasattr(module, "lumped") else {})}
         others = {name: getattr(module, name) for name in ("restricted", "dense") if hasattr(module, name)} | getattr(module, "ENGINES", {})
@@ -245,6 +315,18 @@ class Experiment:
         """Simulate the experiment.
 
         Quantities of the system that the form of it does not have are not recorded: they are not in the trajectory.
+
+        Parameters
+        ----------
+        engine : str, default "auto"
+            Form of the system, see `build`.
+        progress : bool or callable, optional
+            True draws a meter on stderr; a callable receives (done, total).
+
+        Returns
+        -------
+        Trajectory
+            Its provenance has the experiment's origin, note and options.
 
         Raises
         ------
@@ -276,14 +358,33 @@ class Experiment:
         return {name: self.record[name] for name in left} if isinstance(self.record, Mapping) else left
 
     def simulated(self, system: Any, **options: Any) -> Trajectory:
-        """Return a run of a system under this experiment's rule to its horizon or target loss; options as `simulate` takes them."""
+        """Return a run of a system under this experiment's rule to its horizon or target loss.
+
+        Parameters
+        ----------
+        system : System
+            For example a form of the experiment's own, from `build`.
+        **options
+            As `dynsim.simulate` takes them, `record` and `at` included: rule and horizon are the experiment's, what to record is not.
+        """
         horizon = {"until": self.until} if self.flows else {"steps": self.steps}
         if self.target_loss is not None:
             options["stop"] = LossBelow(self.target_loss, options.get("stop"))
         return simulate(system, self.optimizer, **horizon, **options)
 
     def signed(self, run: Trajectory) -> Trajectory:
-        """Return a run of this experiment whose provenance says so."""
+        """Return a run of this experiment whose provenance says so.
+
+        Parameters
+        ----------
+        run : Trajectory
+            Is not changed.
+
+        Returns
+        -------
+        Trajectory
+            With origin, note, spacing of the record and options in its provenance.
+        """
         about = {"origin": self.origin, "note": self.note, "every": self.every, "closely": self.closely, "options": dict(self.options)}
         return dataclasses.replace(run, provenance={**run.provenance, **about})
 
@@ -299,7 +400,18 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Experiment:
-        """Build an experiment from plain data; unknown keys are errors naming the nearest valid key."""
+        """Build an experiment from plain data, as `to_dict` returns it.
+
+        Parameters
+        ----------
+        values : mapping
+            Fields by name; "setting" and "optimizer" are mappings themselves. Fields that have a default may be left out.
+
+        Raises
+        ------
+        ValueError
+            For an unknown key, naming the nearest valid one, a missing one, or a value out of range.
+        """
         valid = [f.name for f in fields(cls)]
         for key in values:
             if key not in valid:
@@ -317,14 +429,27 @@ class Experiment:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike) -> Experiment:
-        """Read an experiment from a TOML file, with tables [setting] and [optimizer]."""
+        """Read an experiment from a TOML file, with tables [setting] and [optimizer].
+
+        Parameters
+        ----------
+        path : str or path
+            The file, in UTF-8.
+
+        Raises
+        ------
+        ValueError
+            If the file is no TOML, or for what it says, as `from_dict`.
+        OSError
+            If it cannot be read.
+        """
         try:
             return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is no TOML file: {error}") from None
 
     def to_toml(self) -> str:
-        """Return the experiment as TOML."""
+        """Return the experiment as TOML text, which `from_toml` reads; fields that are None are left out."""
         tables, lines = [], []
         for key, value in self.to_dict().items():
             if isinstance(value, dict):
@@ -337,6 +462,11 @@ class Experiment:
 def by_name(presets: Mapping[str, Experiment]) -> tuple[Callable[[str], Experiment], Callable[[str], Any]]:
     """Return the two functions by which a system gives out its presets: the experiment of a name, and its setting.
 
+    Parameters
+    ----------
+    presets : mapping of str to Experiment
+        The presets of a system; both functions refuse a name that is not among them and name the nearest.
+
     Examples
     --------
     >>> from dynsim.systems import signal_noise
@@ -348,6 +478,11 @@ def by_name(presets: Mapping[str, Experiment]) -> tuple[Callable[[str], Experime
     def experiment(name: str) -> Experiment:
         """Return a preset experiment: setting, rule, horizon, seed and record.
 
+        Parameters
+        ----------
+        name : str
+            A key of the system's `PRESETS`.
+
         Raises
         ------
         ValueError
@@ -358,7 +493,18 @@ def by_name(presets: Mapping[str, Experiment]) -> tuple[Callable[[str], Experime
         return presets[name]
 
     def preset(name: str) -> Any:
-        """Return the setting of a preset experiment; a ValueError names the nearest valid name."""
+        """Return the setting of a preset experiment.
+
+        Parameters
+        ----------
+        name : str
+            A key of the system's `PRESETS`.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; the nearest valid one is named.
+        """
         return experiment(name).setting
 
     return experiment, preset

@@ -83,7 +83,7 @@ class Glossary:
 class Row:
     """One array of an explanation.
 
-    Attributes
+    Parameters
     ----------
     group : str
         "forward", "backward" (what the backward pass makes on its way), "gradient", "velocity" or "change".
@@ -110,7 +110,7 @@ class Row:
 class Explanation:
     """A step, row by row; shows itself as text, and as a table in notebooks.
 
-    Attributes
+    Parameters
     ----------
     model : str
         Class of the system.
@@ -121,6 +121,7 @@ class Explanation:
     page : str
         Derivation page that the equation numbers refer to, "" if there is none.
     rows : tuple of Row
+        In the order in which they are computed.
     """
 
     model: str
@@ -199,12 +200,15 @@ def explain(system: System, step: int = 0, optimizer: Any = None, params: NDArra
     Returns
     -------
     Explanation
+        Shows itself as text and in notebooks as a table; ``shown["s_11"]`` is the array of that symbol, or of that name in the code.
 
     Raises
     ------
     ValueError
         For a step that is not an integer >= 0, a step > 0 without a rule with steps, parameters of another shape, or a system with
         replicates.
+    TypeError
+        For a rule that is given as a class, or a run in the place of parameters.
     Inexact
         If the system is a reduction that is not exact for the rule.
 
@@ -251,7 +255,13 @@ def explain(system: System, step: int = 0, optimizer: Any = None, params: NDArra
 
 
 def glossary_of(system: Any) -> Glossary | None:
-    """Return what a system's numbers are called, from the `explained.py` of the folder its class is in; None if there is none."""
+    """Return what a system's numbers are called, from the `explained.py` of the folder its class is in; None if there is none.
+
+    Parameters
+    ----------
+    system : System
+        Of any class: that class is looked up in the `EXPLAINED` of the nearest folder that has an `explained.py`.
+    """
     package = type(system).__module__
     while "." in package:
         package = package.rpartition(".")[0]

@@ -11,13 +11,30 @@ __all__ = ["partial_of", "whole_file"]
 
 
 def partial_of(path: Path) -> Path:
-    """Return where a file is written before it takes its place."""
+    """Return where a file is written before it takes its place.
+
+    Parameters
+    ----------
+    path : Path
+        Its place; the other is beside it, with ".partial" after the name.
+    """
     return path.with_name(path.name + ".partial")
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a path to write to; what was written there replaces `path` in one move, or is removed if writing failed."""
+    """Yield a path to write to; what was written there replaces `path` in one move, or is removed if writing failed.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write, in a folder that exists. A file that is there already stays as it was until the move.
+
+    Raises
+    ------
+    OSError
+        If nothing was written, or the folder does not take it.
+    """
     path = Path(path)
     partial = partial_of(path)
     try:

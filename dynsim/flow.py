@@ -29,7 +29,18 @@ class FlowFailed(ArithmeticError):
 
 
 def velocity_of(system: System) -> Velocity:
-    """Return the velocity of a system's gradient flow: its own, or else -step_scale times its gradient."""
+    """Return the velocity of a system's gradient flow: its own, or else -step_scale times its gradient.
+
+    Parameters
+    ----------
+    system : System
+        With a `velocity` of its own or a `backward`.
+
+    Returns
+    -------
+    callable
+        Called with named views on the parameters, the cache of a forward pass there, and views `out` to write d params/dt to.
+    """
     own: Velocity | None = getattr(system, "velocity", None)
     if own is not None:
         return own
@@ -54,10 +65,13 @@ def flow_states(
     Parameters
     ----------
     system : System
+        Without replicates: the solver chooses its steps for a single run.
     rule : GradientFlow
+        Solver and tolerances.
     start : ndarray, shape (P,)
+        Parameters at time 0.
     until : float
-        Time to integrate, from 0.
+        Time to integrate, from 0; > 0.
     at : ndarray, shape (T,)
         Ascending times in [0, until]; the first is 0.
     crossing : callable, optional
@@ -142,7 +156,29 @@ def run_flow(
     system: System, rule: GradientFlow, steps: Any, until: Any, at: Any, record: Record, every: int, start: Any, stop: Any,
     meter: Progress | None, max_bytes: float | None,
 ) -> Trajectory:
-    """Integrate gradient flow and record it; parameters, results and errors as `dynsim.simulate.simulate` says."""
+    """Integrate gradient flow and record it: what `dynsim.simulate` does with a `GradientFlow`.
+
+    Parameters
+    ----------
+    system, rule, steps, until, at, record, every, start, stop, meter, max_bytes
+        As `dynsim.simulate` takes them, where the rule is called `optimizer` and the meter `progress`. A flow has no steps: `steps` must
+        be None and `every` 1. The meter is a callable or None.
+
+    Returns
+    -------
+    Trajectory
+        With the clock "time"; its status may also be "failed", where the solver could not go on.
+
+    Raises
+    ------
+    ValueError
+        For steps or a spacing of steps, a time that is not finite and > 0, a system with replicates, a start that does not fit, or a
+        quantity that the system does not have.
+    MemoryError
+        If the record does not fit, with its size and the way out.
+    Interrupted
+        On Ctrl-C; carries the trajectory so far.
+    """
     if steps is not None or every != 1:
         raise ValueError(f"{'steps' if steps is not None else 'every'} is for rules with steps: gradient flow takes until= and times at=")
     number = isinstance(until, (int, float, np.integer, np.floating)) and not isinstance(until, bool)

@@ -22,9 +22,9 @@ TOLERANCE = {"complex-step": 1e-13, "central": 1e-6}
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """How far a hand-derived gradient is from the derivative of the loss.
+    """How far a hand-derived gradient is from the derivative of the loss; prints as a table.
 
-    Attributes
+    Parameters
     ----------
     errors : mapping of str to float
         Worst error of each block of the layout, and of "all blocks", on the norm scale of `gradcheck`.
@@ -82,21 +82,22 @@ def gradcheck(
     Parameters
     ----------
     system : System
-        Dense or reduced. Its step scale plays no part.
+        Dense or reduced, with or without replicates. Its step scale plays no part.
     params : ndarray, shape (*replicates, P), optional
         Where to check; default `system.start`.
     rng : Generator or int, default 0
-        Source of the directions.
+        Source of the directions, or its seed.
     method : {"complex-step", "central"}
         "central" takes :math:`(L(p + hu) - L(p - hu)) / 2h` for a forward pass that is real only;
         right to about 1e-9 instead of 1e-15.
     directions : int, default 4
-        Directions tried per block.
+        Directions tried per block, >= 1.
 
     Returns
     -------
     GradientCheck
-        Prints as a table, one line a block. Where gradient and derivative are both exactly 0 the error is 0.
+        Prints as a table, one line a block; `passed` is true where every error is within 1e-13, or 1e-6 of central differences. Where
+        gradient and derivative are both exactly 0 the error is 0.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def gradcheck(
 
     Examples
     --------
-    >>> from dynsim.gradcheck import gradcheck
+    >>> from dynsim import gradcheck
     >>> from dynsim.systems import signal_noise
     >>> check = gradcheck(signal_noise.dense(signal_noise.preset("tiny"), seed=0))
     >>> check.passed

@@ -29,6 +29,7 @@ class Layout:
     Examples
     --------
     >>> import numpy as np
+    >>> from dynsim import Layout
     >>> layout = Layout({"W": (2, 3), "b": (2,)})
     >>> flat = np.arange(8.0)
     >>> layout.views(flat).W
@@ -56,7 +57,17 @@ class Layout:
         return sum(prod(shape) for shape in self.shapes.values())
 
     def views(self, flat: NDArray) -> SimpleNamespace:
-        """Return the named views of `flat`, shape (*lead, P), each of shape (*lead, *block).
+        """Return the blocks of a flat vector by name; writing to them writes to the vector.
+
+        Parameters
+        ----------
+        flat : ndarray, shape (*lead, P)
+            Contiguous along its last axis.
+
+        Returns
+        -------
+        SimpleNamespace
+            An attribute a block, each a view of shape (*lead, *block).
 
         Raises
         ------
@@ -73,7 +84,12 @@ class Layout:
         )
 
     def pack(self, **blocks: NDArray) -> NDArray:
-        """Copy named blocks, shapes (*lead, *block), into one new flat vector, shape (*lead, P).
+        """Copy named blocks into one new flat vector, shape (*lead, P).
+
+        Parameters
+        ----------
+        **blocks : ndarray, shape (*lead, *block)
+            Each block of the layout by its name, with the same leading axes.
 
         Raises
         ------

@@ -11,6 +11,17 @@ __all__ = ["unknown_name"]
 def unknown_name(what: str, name: object, valid: Iterable[str]) -> str:
     """Return an error message that names the nearest valid name.
 
+    Parameters
+    ----------
+    what : str
+        What is named, as the message calls it.
+    name : object
+        The unknown name, as it was given.
+    valid : iterable of str
+        All that would have been right, in the order of the message; one that is not similar enough is not proposed.
+
+    Examples
+    --------
     >>> unknown_name("preset", "figur3", ["figure1", "figure3"])
     "unknown preset 'figur3': did you mean 'figure3'? Valid: figure1, figure3"
     """

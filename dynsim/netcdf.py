@@ -44,6 +44,7 @@ def write_netcdf(path: str | os.PathLike, variables: Mapping[str, Variable], att
     Parameters
     ----------
     path : str or path
+        The file, by convention with the ending .nc; one that is there already is replaced.
     variables : mapping of str to (dims, array, attributes)
         Floats of up to eight bytes become float64, every bit kept. Booleans and integers become int32; an array with
         an integer beyond int32 becomes float64 if that holds each of its integers exactly. Strings become UTF-8
@@ -55,6 +56,7 @@ def write_netcdf(path: str | os.PathLike, variables: Mapping[str, Variable], att
     Returns
     -------
     Path
+        Where the file is: `path` as it was given.
 
     Raises
     ------
@@ -118,6 +120,11 @@ def read_netcdf(path: str | os.PathLike) -> tuple[dict[str, Variable], dict[str,
 
     Arrays are in memory and in native byte order; characters along a last axis come back as strings, and arrays
     without elements come back too. A file by another program need have no checksum.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; its first bytes decide what it is, not its ending.
 
     Raises
     ------

@@ -22,6 +22,13 @@ def _split(z: NDArray) -> tuple[NDArray, NDArray]:
 def softplus(z: NDArray) -> NDArray:
     """Return log(1 + e^z) without overflow or cancellation.
 
+    Parameters
+    ----------
+    z : ndarray, shape (...,)
+        Logits, real or complex (for complex-step differentiation).
+
+    Examples
+    --------
     >>> softplus(np.array([-800.0, 0.0, 80.0])).round(6)
     array([ 0.      ,  0.693147, 80.      ])
     """

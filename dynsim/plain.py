@@ -15,6 +15,14 @@ __all__ = ["plain"]
 def plain(value: Any) -> Any:
     """Return JSON-ready data; numbers that are not finite become None.
 
+    Parameters
+    ----------
+    value : object
+        Dataclasses and mappings become dicts with str as keys, tuples and arrays lists, NumPy's numbers Python's; within them the same.
+        All else is returned as it is, and JSON may refuse it.
+
+    Examples
+    --------
     >>> plain({"a": np.arange(2), "b": float("nan")})
     {'a': [0, 1], 'b': None}
     """

@@ -1,5 +1,14 @@
 """The shared visual language: simulation solid, theory black dashed, bounds grey, stages as labelled bands, verdicts in titles.
 
+>>> t = np.arange(11.0)
+>>> with panel(None, "a parabola, to 10 %") as ax:
+...     handle = line(ax, t, 1.02 * t**2, COLOURS["blue"], "simulation")
+...     handle = theory(ax, t, t**2, "theory")
+...     handle = bound(ax, t, 0.9 * t**2, 1.1 * t**2, "bound")
+...     predicted(ax, 8.0, "T", until=10.0)
+>>> [text.get_text() for text in ax.get_legend().get_texts()]
+['simulation', 'theory', 'bound', 'T 8']
+
 Nothing here touches pyplot or the global rcParams: figures are plain objects, freed when the last reference goes.
 Only this module, `axes` and the `figures` modules, those of the systems and of `scaling` and `phase`, import Matplotlib.
 """
@@ -28,15 +37,15 @@ from PIL import Image
 from .claims import Inconclusive, Verdict
 
 __all__ = [
-    "COLOURS", "LEVEL", "bound", "bundle", "chosen", "frame", "grid", "headline", "legend", "line", "log_axis", "measured", "new_axes",
-    "new_figure", "note", "panel", "panel_title", "predicted", "save", "some", "stage_bands", "theory",
+    "COLOURS", "LEVEL", "bound", "bundle", "chosen", "fewer_colours", "frame", "grid", "headline", "legend", "line", "log_axis", "measured",
+    "new_axes", "new_figure", "note", "panel", "panel_title", "predicted", "save", "some", "stage_bands", "theory", "untitled",
 ]
 
 COLOURS = {
     "blue": "#0072B2", "sky": "#56B4E9", "vermillion": "#D55E00", "orange": "#E69F00", "green": "#009E73", "purple": "#CC79A7",
-    "indigo": "#332288", "wine": "#882255", "olive": "#8A8A1F", "ink": "#333333", "grey": "#666666", "band": "#EDF1F6", "bound": "#C8C8C8",
+    "indigo": "#332288", "wine": "#882255", "brown": "#664400", "ink": "#333333", "grey": "#666666", "band": "#EDF1F6", "bound": "#C8C8C8",
 }
-"""Palette: Okabe and Ito's colours and three of Tol's, which stay apart under the common colour vision deficiencies, and greys."""
+"""Palette: Okabe and Ito's colours, two of Tol's and a brown, which stay apart under the common colour vision deficiencies, and greys."""
 
 VERDICT_COLOURS = {"holds": "#00664B", "violated": "#B03000", "not applicable": COLOURS["grey"], "inconclusive": COLOURS["grey"]}
 """The word is always written out; the colour only helps to find it."""
@@ -50,6 +59,8 @@ THIN = 40
 """Thin lines drawn of one group: more are a solid area."""
 TINT = 0.3
 """Strength of the colour of thin lines."""
+_VERDICT = "_verdict"
+"""Label of the lines that say verdicts, by which `untitled` knows them."""
 POINTS = 1000
 """Points drawn of one line: more are finer than the paper."""
 THIN_POINTS = 300
@@ -60,14 +71,28 @@ THIN_POINTS = 300
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
+    """Return an empty figure; it needs no display and is freed with its last reference.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches, > 0.
+    """
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def new_axes(width: float = 4.6, height: float = 3.9, **room: Any) -> Axes:
-    """Return the only axes of a new figure, with room for title and legend (see `grid`); ``axes.figure`` is the figure."""
+    """Return the only axes of a new figure, with room for title and legend; ``axes.figure`` is the figure.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of the figure in inches, > 0.
+    **room
+        Margins and options as `grid` takes them; `top` is 0.75 inches by default.
+    """
     return grid(new_figure(width, height), 1, 1, **{"top": 0.75, **room})[0]
 
 
@@ -83,7 +108,9 @@ def grid(
     Parameters
     ----------
     figure : Figure or SubFigure
+        Empty.
     rows, columns : int
+        Axes down and across, >= 1.
     left, right, top, bottom : float
         Margins in inches.
     between : (float, float)
@@ -103,7 +130,17 @@ def grid(
 
 
 def headline(figure: Any, text: str, details: str = "") -> None:
-    """Write what a figure shows, and below it, smaller, from which numbers, at the upper left."""
+    """Write what a figure shows, and below it, smaller, from which numbers, at the upper left.
+
+    Parameters
+    ----------
+    figure : Figure or SubFigure
+        Where to write.
+    text : str
+        What it shows, a line.
+    details : str
+        Numbers of the setting; default "", none.
+    """
     for y, line_of, size, colour in ((0.1, text, HEAD, "black"), (0.32, details, SMALL + 0.5, COLOURS["grey"])):
         corner = figure.transSubfigure + ScaledTranslation(0.12, -y, figure.dpi_scale_trans)
         if line_of:
@@ -152,12 +189,31 @@ def panel(ax: Axes | None, title: str, verdicts: Iterable[Verdict] = (), *, lege
 
 
 def panel_title(letter: str, text: str) -> str:
-    """Return a panel's title with its letter."""
+    """Return a panel's title with its letter.
+
+    Parameters
+    ----------
+    letter : str
+        Letter of the panel in its figure; "" for a panel that stands alone.
+    text : str
+        The statement.
+
+    Examples
+    --------
+    >>> panel_title("b", "noise grows"), panel_title("", "noise grows")
+    ('(b) noise grows', 'noise grows')
+    """
     return f"({letter}) {text}" if letter else text
 
 
 def frame(ax: Axes) -> None:
-    """Give axes the house style: no upper and right spine, small ticks, few of them."""
+    """Give axes the house style: no upper and right spine, small ticks, few of them.
+
+    Parameters
+    ----------
+    ax : Axes
+        With everything drawn; a linear y axis on which all is 0 is set to [-1, 1].
+    """
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=TICK, length=3)
     low, high = ax.get_ylim()
@@ -180,12 +236,46 @@ def _title(ax: Axes, text: str, verdicts: Sequence[Verdict]) -> None:
     for i, verdict in enumerate(verdicts, start=1):
         ax.annotate(
             f"{verdict.id}: {verdict.verdict}", (0, 1), (0, top - height * i), xycoords="axes fraction", textcoords="offset points",
-            fontsize=SMALL, color=VERDICT_COLOURS[verdict.verdict], va="bottom", annotation_clip=False,
+            fontsize=SMALL, color=VERDICT_COLOURS[verdict.verdict], va="bottom", annotation_clip=False, label=_VERDICT,
         )
 
 
+def untitled(ax: Axes) -> Axes:
+    """Take title and verdicts off a panel: for a paper, whose caption says what is shown.
+
+    Parameters
+    ----------
+    ax : Axes
+        A panel drawn by any ``plot_...`` function of a system.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Examples
+    --------
+    >>> with panel(None, "a parabola") as ax:
+    ...     handle = line(ax, [0, 1, 2], [0, 1, 4], COLOURS["blue"], "simulation")
+    >>> untitled(ax).get_title(loc="left")
+    ''
+    """
+    ax.set_title("", loc="left")
+    for text in [text for text in ax.texts if text.get_label() == _VERDICT]:
+        text.remove()
+    return ax
+
+
 def legend(ax: Axes, columns: int = 2) -> None:
-    """Put the legend below the axes, where it covers no data."""
+    """Put the legend below the axes, where it covers no data.
+
+    Parameters
+    ----------
+    ax : Axes
+        With labelled artists; without any there is no legend.
+    columns : int, default 2
+        Columns of the legend, >= 1.
+    """
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         below = ScaledTranslation(0.0, -(33.0 if ax.get_xlabel() else 17.0) / 72.0, ax.figure.dpi_scale_trans)  # tick labels and axis label
@@ -201,8 +291,10 @@ def log_axis(ax: Axes, which: str = "y", *, decades: int = 1) -> None:
     Parameters
     ----------
     ax : Axes
+        With everything drawn, all of it > 0 along the axis.
     which : {"x", "y"}
-    decades : int
+        The axis; default "y".
+    decades : int, default 1
         Where the view spans fewer, it is widened to whole powers of ten.
     """
     ax.set(**{f"{which}scale": "log"})
@@ -214,7 +306,15 @@ def log_axis(ax: Axes, which: str = "y", *, decades: int = 1) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Say in the middle of empty axes why they are empty."""
+    """Say in the middle of empty axes why they are empty.
+
+    Parameters
+    ----------
+    ax : Axes
+        Its frame is taken away.
+    text : str
+        The reason; lines are broken.
+    """
     ax.text(0.5, 0.5, fill(text, 36), transform=ax.transAxes, ha="center", va="center", fontsize=LABEL, color=COLOURS["grey"])
     ax.set_axis_off()
 
@@ -223,12 +323,42 @@ def note(ax: Axes, text: str) -> None:
 
 
 def some(total: int, most: int) -> NDArray:
-    """Return at most `most` of `total` row numbers, evenly spaced, first and last among them."""
+    """Return some of the row numbers, evenly spaced, first and last among them.
+
+    Parameters
+    ----------
+    total, most : int
+        How many rows there are, and how many to return at most; `most` >= 2 where there are more rows than that.
+
+    Returns
+    -------
+    ndarray of int
+        Ascending, in [0, total).
+
+    Examples
+    --------
+    >>> some(10, 4).tolist(), some(3, 4).tolist()
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
     return np.arange(total) if total <= most else np.unique(np.linspace(0, total - 1, most).round().astype(int))
 
 
 def line(ax: Axes, t: ArrayLike, y: ArrayLike, colour: str, label: str = "", **style: Any) -> Any:
-    """Draw a simulated quantity: solid; a dot where there is one point only."""
+    """Draw a simulated quantity: solid; a dot where there is one point only.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    t, y : array, shape (T,)
+        Steps or times, and the quantity there.
+    colour : str
+        One of `COLOURS`.
+    label : str
+        Legend entry; default "", none.
+    **style
+        Passed on to ``ax.plot``.
+    """
     if np.size(t) == 1:
         style = {"marker": "o", "markersize": 4, **style}
     return ax.plot(t, y, color=colour, label=label or None, **{"linewidth": 1.6, "zorder": 3, **style})[0]
@@ -241,15 +371,20 @@ def bundle(
 
     Parameters
     ----------
+    ax : Axes
+        Where to draw.
     t : array, shape (T,)
+        Steps or times.
     lines : ndarray, shape (T, K)
         K = 0 draws nothing but keeps the legend entry, marked "none".
+    colour : str
+        One of `COLOURS`; thin lines have a tint of it.
     label : str
-        Legend entry; the number of lines is added.
-    median : bool
+        Legend entry; the number of lines is added. Default "", none.
+    median : bool, default True
         Draw the median.
     width : float
-        Width of the median.
+        Width of the median, in points.
 
     Notes
     -----
@@ -275,27 +410,95 @@ def bundle(
 
 
 def theory(ax: Axes, t: ArrayLike, y: ArrayLike, label: str = "", **style: Any) -> Any:
-    """Draw a predicted curve: black dashed."""
+    """Draw a predicted curve: black dashed.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    t, y : array, shape (T,)
+        Steps or times, and the prediction there.
+    label : str
+        Legend entry; default "", none.
+    **style
+        Passed on to ``ax.plot``.
+    """
     return ax.plot(t, y, label=label or None, **{"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4, **style})[0]
 
 
 def bound(ax: Axes, t: ArrayLike, low: ArrayLike, high: ArrayLike, label: str = "") -> Any:
-    """Shade the region between two bounds grey."""
+    """Shade the region between two bounds grey.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    t : array, shape (T,)
+        Steps or times.
+    low, high : float or array, shape (T,)
+        The bounds there.
+    label : str
+        Legend entry; default "", none.
+    """
     return ax.fill_between(np.asarray(t), low, high, color=COLOURS["bound"], linewidth=0, zorder=1, label=label or None)
 
 
 def predicted(ax: Axes, step: float, label: str, *, until: float) -> None:
-    """Mark a predicted step by a black dashed vertical line; one past the view is told in the legend only."""
+    """Mark a predicted step by a black dashed vertical line; one past the view is told in the legend only.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    step : float
+        Step or time; infinite for never, NaN draws nothing.
+    label : str
+        Legend entry, to which the step is added.
+    until : float
+        End of the view.
+
+    Examples
+    --------
+    >>> ax = new_axes()
+    >>> predicted(ax, 138.0, "T_key", until=100.0)
+    >>> predicted(ax, np.inf, "T_query", until=100.0)
+    >>> ax.get_legend_handles_labels()[1]
+    ['T_key 138 (past view)', 'T_query never (past view)']
+    """
     _mark(ax, step, label, until, {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4})
 
 
 def measured(ax: Axes, step: float, label: str, *, until: float) -> None:
-    """Mark a measured step by a thin solid vertical line; one past the view is told in the legend only."""
+    """Mark a measured step by a thin solid vertical line; one past the view is told in the legend only.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    step : float
+        Step or time; infinite for never, NaN draws nothing.
+    label : str
+        Legend entry, to which the step is added.
+    until : float
+        End of the view.
+    """
     _mark(ax, step, label, until, {"color": COLOURS["ink"], "linestyle": "solid", "linewidth": 0.9, "zorder": 2.5})
 
 
 def chosen(ax: Axes, step: float, label: str, *, until: float) -> None:
-    """Mark a step that was chosen, neither predicted nor measured, by a thin grey dotted line."""
+    """Mark a step that was chosen, neither predicted nor measured, by a thin grey dotted line.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    step : float
+        Step or time; infinite for never, NaN draws nothing.
+    label : str
+        Legend entry, to which the step is added.
+    until : float
+        End of the view.
+    """
     _mark(ax, step, label, until, {"color": COLOURS["grey"], "linestyle": (0, (1, 2)), "linewidth": 1.0, "zorder": 2.5})
 
 
@@ -314,12 +517,21 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
 
     Parameters
     ----------
+    ax : Axes
+        Where to draw.
     stages : iterable of (name, first, end)
         Steps first <= t < end; empty stages have no band.
-    since, until : float
-        The view; bands are cut to it.
-    label : bool
+    until, since : float
+        End and beginning of the view; bands are cut to it. The view begins at 0 by default, which a logarithmic axis cannot.
+    label : bool, default True
         Write the names; one that would run into its neighbour is left out.
+
+    Examples
+    --------
+    >>> ax = new_axes()
+    >>> stage_bands(ax, [("I", 0, 40), ("II", 40, 40), ("III", 40, 200)], until=100.0)
+    >>> [text.get_text() for text in ax.texts]
+    ['I', 'III']
     """
     across = blended_transform_factory(ax.transData, ax.transAxes)
     width, free = ax.bbox.width * 72.0 / ax.figure.dpi, -np.inf
@@ -343,26 +555,34 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
 # -- files --------------------------------------------------------------------------------------------------------
 
 
-def save(figure: Figure, path: str | os.PathLike, *, kind: str = "", dpi: float = 120, small: bool = False) -> None:
+def save(figure: Figure, path: str | os.PathLike, *, kind: str = "", dpi: float = 120) -> None:
     """Write a figure to a file; the same figure gives the same bytes.
 
     Parameters
     ----------
     figure : Figure
+        What to write; for axes, ``axes.figure``.
     path : path
         Its folder must exist.
     kind : str
         "png", "svg" or another format that matplotlib writes; default the suffix of `path`.
     dpi : float
         Resolution of PNG; the rasterised thin lines of vector formats have three quarters of it.
-    small : bool
-        Reduce a PNG to 256 colours: it looks the same and takes a fifth of the space. For pages and repositories.
     """
     kind = kind or Path(path).suffix.lstrip(".")
     metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(kind, {})
     with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
         figure.savefig(path, format=kind, dpi=dpi if kind == "png" else 0.75 * dpi, metadata=metadata)
-    if kind == "png" and small:
-        with Image.open(path) as image:
-            reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # the only method that keeps the palette's colours
-        reduced.save(path, format="png", optimize=True)
+
+
+def fewer_colours(path: str | os.PathLike) -> None:
+    """Reduce a PNG file to 256 colours: it looks the same and takes a fifth of the space. For pages and repositories.
+
+    Parameters
+    ----------
+    path : path
+        Of the file, which is written over.
+    """
+    with Image.open(path) as image:
+        reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # the only method that keeps the palette's colours
+    reduced.save(path, format="png", optimize=True)

@@ -10,7 +10,17 @@ __all__ = ["Condition", "number", "predictions_text"]
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition of the theory, as read here: `text`, its number, and whether it is met."""
+    """A condition of the theory, as read here.
+
+    Parameters
+    ----------
+    text : str
+        The condition, with the number that it asks for.
+    value : float
+        That number in the setting at hand.
+    met : bool
+        Whether it is as the condition asks.
+    """
 
     text: str
     value: float
@@ -21,11 +31,25 @@ class Condition:
 
 
 def number(means: str) -> Any:
-    """Return the field of a frozen class of predictions that holds one number; `means` says what it is."""
+    """Return the field of a frozen class of predictions that holds one number.
+
+    Parameters
+    ----------
+    means : str
+        What the number is, in words: printed beside it.
+    """
     return field(metadata={"means": means})
 
 
 def predictions_text(predictions: Any, head: str) -> str:
-    """Return predictions as text: a line a `number`, then `predictions.conditions`."""
+    """Return predictions as text: a line a `number`, then `predictions.conditions`.
+
+    Parameters
+    ----------
+    predictions : dataclass
+        With fields made by `number`, and `conditions`, a sequence of `Condition`.
+    head : str
+        The first line.
+    """
     numbers = (f"  {f.name:12s} {getattr(predictions, f.name):<10.6g} {f.metadata['means']}" for f in fields(predictions) if f.metadata)
     return "\n".join([head, *numbers, "conditions", *(f"  {c}" for c in predictions.conditions)])

@@ -14,7 +14,17 @@ Progress = Callable[[int, int], None]
 
 
 class Meter:
-    """Draw ``label 450/900 [=====     ] 12000/s 0:03`` on a stream, once the work has lasted `delay` seconds."""
+    """Draw ``label 450/900 [=====     ] 12000/s, 0:03 left`` on a stream, once the work has lasted a while.
+
+    Parameters
+    ----------
+    label : str, default "steps"
+        What is counted.
+    stream : text file, optional
+        Where to draw; default stderr.
+    delay : float, default 1.0
+        Seconds that pass before the first line is drawn: work that is over by then draws nothing.
+    """
 
     def __init__(self, label: str = "steps", stream: TextIO | None = None, delay: float = 1.0) -> None:
         self.label, self.stream, self.delay = label, stream or sys.stderr, delay
@@ -46,7 +56,13 @@ class Meter:
 
 
 def as_progress(progress: bool | Progress | None) -> Progress | None:
-    """Return a meter for True, nothing for False or None, and a callable as it is."""
+    """Return a meter for True, nothing for False or None, and a callable as it is.
+
+    Parameters
+    ----------
+    progress : bool, callable or None
+        As `dynsim.simulate` takes it; a callable receives (done, total).
+    """
     if progress is True:
         return Meter()
     return progress or None

@@ -30,6 +30,15 @@ def available_memory() -> float:
 def recorded_steps(steps: int, every: int, at: Sequence[float] | NDArray | None) -> NDArray:
     """Return the steps to record, ascending: those asked for, the first and the last.
 
+    Parameters
+    ----------
+    steps : int
+        Updates of the run, >= 0.
+    every : int
+        Record every so many steps, >= 1; not looked at where `at` is given.
+    at : sequence of int, or None
+        The steps to record instead, in [0, steps], in any order.
+
     Raises
     ------
     ValueError, MemoryError
@@ -50,6 +59,13 @@ def recorded_steps(steps: int, every: int, at: Sequence[float] | NDArray | None)
 def recorded_times(until: float, at: Sequence[float] | NDArray | None) -> NDArray:
     """Return the times of a flow to record, ascending: those asked for, the first and the last; default `log_times` over six decades.
 
+    Parameters
+    ----------
+    until : float
+        Last time of the flow, > 0.
+    at : sequence of float, or None
+        The times to record, in [0, until], in any order.
+
     Raises
     ------
     ValueError
@@ -68,6 +84,17 @@ DECADES = 6.0
 def log_times(until: float, points: int = 240, decades: float = DECADES) -> NDArray:
     """Return 0 and `points` times over the last decades before `until`, with a constant ratio.
 
+    Parameters
+    ----------
+    until : float
+        The last time, > 0.
+    points : int, default 240
+        Number of times besides 0, >= 1.
+    decades : float, default 6.0
+        The first of them is until / 10^decades; > 0.
+
+    Examples
+    --------
     >>> log_times(100.0, points=3, decades=2.0)
     array([  0.,   1.,  10., 100.])
     """
@@ -87,6 +114,7 @@ class Recorder:
     Parameters
     ----------
     system : System
+        The system whose quantities are read; one forward pass is made at its start, to learn their shapes.
     record : Record
         A mapping gives names a spacing of their own: recorded at those of the steps `at` that are
         multiples of it (of times, at every so many), at the first and at the last.
@@ -160,7 +188,17 @@ class Recorder:
         return stores
 
     def write(self, row: int, state: Any, part: Any) -> None:
-        """Record the present state of one chunk of replicates as recorded step number `row`."""
+        """Record the present state of one chunk of replicates.
+
+        Parameters
+        ----------
+        row : int
+            Number of the recorded step, from 0.
+        state : State
+            The live state, of which copies are kept.
+        part : slice or Ellipsis
+            The replicates of the chunk; ``...`` for all, or for a single run.
+        """
         views, cache = state.views, state.cache
         if part is ...:
             for array, of in self._always:  # the common case, and the one where an index less can be felt
@@ -173,25 +211,68 @@ class Recorder:
                 store.array[store.place(row), part] = store.of(views, cache)
 
     def write_last(self, row: int, step: float, state: Any) -> None:
-        """Record the state at which a single run ended early, whether its step was due or not."""
+        """Record the state at which a single run ended early, whether its step was due or not.
+
+        Parameters
+        ----------
+        row : int
+            Number of the recorded step, from 0; it is the last.
+        step : int or float
+            The step, or in a flow the time, at which the run ended.
+        state : State
+            The live state there, of which copies are kept.
+        """
         self.at[row:] = step
         for store in self._seldom:
             store.kept[row] = True
         self.write(row, state, ...)
 
     def blank(self, row: int, part: Any, over: NDArray) -> None:
-        """Write NaN for the replicates of a chunk that are over."""
+        """Write NaN for the replicates of a chunk that are over.
+
+        Parameters
+        ----------
+        row : int
+            Number of the recorded step, from 0.
+        part : slice
+            The replicates of the chunk.
+        over : ndarray of bool, shape (replicates of the chunk,)
+            Those whose run has ended.
+        """
         for store in self.stores:
             if store.kept[row]:
                 store.array[store.place(row)][part][over] = np.nan
 
     def fill(self, row: int, part: Any) -> None:
-        """Write NaN from recorded step number `row` on, where nothing was recorded."""
+        """Write NaN where nothing was recorded, because the run ended early.
+
+        Parameters
+        ----------
+        row : int
+            Number of the first recorded step without values, from 0.
+        part : slice
+            The replicates to write it for.
+        """
         for store in self.stores:
             store.array[store.place(row):, part] = np.nan
 
     def arrays(self, rows: int) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]], dict[str, NDArray]]:
-        """Return arrays, their dims, and the steps of those recorded seldom, up to recorded step number `rows`."""
+        """Return what was recorded: arrays, their dims, and the steps of those recorded seldom.
+
+        Parameters
+        ----------
+        rows : int
+            Number of recorded steps to return, the first so many.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            By quantity, shape (steps, *replicates, *axes).
+        dims : dict of str to tuple of str
+            Names of the axes of each.
+        sparser : dict of str to ndarray
+            Of quantities with a spacing of their own, the steps or times of their first axis.
+        """
         views = {name: view(store.array[: store.place(rows)]) for store in self.stores for name, view in store.views.items()}
         arrays = {name: views[name] for name in self.observables}
         dims = {name: (self.clock, *("replicate",) * len(self.lead), *o.dims) for name, o in self.observables.items()}
@@ -215,7 +296,13 @@ class _Store:
 
 
 def clock_of(at: NDArray) -> str:
-    """Return what numbers the rows of a record: "step" for integers, "time" for the times of a flow."""
+    """Return what numbers the rows of a record: "step" for integers, "time" for the times of a flow.
+
+    Parameters
+    ----------
+    at : ndarray of int or float, shape (T,)
+        The recorded steps or times: their type decides, not their values.
+    """
     return "time" if at.dtype.kind == "f" else "step"
 
 

@@ -51,7 +51,18 @@ def system_names() -> tuple[str, ...]:
 
 
 def system_title(name: str) -> str:
-    """Return what a system is, in one sentence: the registry line, or the first line of another package's docstring."""
+    """Return what a system is, in one sentence: the registry line, or the first line of another package's docstring.
+
+    Parameters
+    ----------
+    name : str
+        As `system_module` takes it.
+
+    Raises
+    ------
+    ValueError
+        For a name that there is not, naming the nearest valid one.
+    """
     if name in SYSTEMS:
         return SYSTEMS[name]
     return next(iter((system_module(name).__doc__ or "").strip().splitlines()), "")
@@ -95,7 +106,13 @@ def system_module(name: str) -> ModuleType:
 
 
 def is_system(name: str) -> bool:
-    """Tell whether `system_module` knows where to look for a system of that name."""
+    """Tell whether `system_module` knows where to look for a system of that name.
+
+    Parameters
+    ----------
+    name : str
+        As `system_module` takes it; nothing is imported but the packages before a dot.
+    """
     return _path(name) is not None
 
 

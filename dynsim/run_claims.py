@@ -20,7 +20,22 @@ Control = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 def together(run: Trajectory, *names: str) -> tuple[NDArray, ...]:
     """Return the steps or times at which all of these were recorded, the start first, and the quantities there.
 
-    Inconclusive if one was not recorded, if the record does not begin at the start or if it has nothing but the start.
+    Parameters
+    ----------
+    run : Trajectory
+        A run, with or without replicates.
+    *names : str
+        Its recorded quantities.
+
+    Returns
+    -------
+    tuple of ndarray
+        Steps, shape (T,), and then each quantity, T entries along its first axis.
+
+    Raises
+    ------
+    Inconclusive
+        If one was not recorded, if the record does not begin at the start or if it has nothing but the start.
     """
     steps = run.at
     for name in names:
@@ -33,7 +48,15 @@ def together(run: Trajectory, *names: str) -> tuple[NDArray, ...]:
 
 
 def given(kind: Assumption, *further: Assumption) -> tuple[Assumption, ...]:
-    """Return a kind of runs and further conditions on these, which are not asked of runs of other kinds."""
+    """Return a kind of runs and further conditions on these, which are not asked of runs of other kinds.
+
+    Parameters
+    ----------
+    kind : Assumption
+        Met by runs of the kind.
+    *further : Assumption
+        Looked at where `kind` is met; of other runs they would have no meaning.
+    """
 
     def of_kind(condition: Assumption) -> Assumption:
         return Assumption(condition.text, lambda e: not kind.met(e) or condition.met(e))
@@ -42,7 +65,15 @@ def given(kind: Assumption, *further: Assumption) -> tuple[Assumption, ...]:
 
 
 def broken(reading: Callable[[Any], Any], /, **changes: Callable[[Any], NDArray]) -> Control:
-    """Return a negative control: the same run with some recorded quantities replaced by wrong ones, made of its reading."""
+    """Return a negative control: the same run with some recorded quantities replaced by wrong ones, made of its reading.
+
+    Parameters
+    ----------
+    reading : callable
+        Maps the evidence to whatever the changes need, as the claim itself reads it.
+    **changes : callable
+        Recorded quantity to what makes the wrong one of the reading, of the same shape; one that was not recorded is left out.
+    """
 
     def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
         run, r = evidence["run"], reading(evidence)
@@ -53,7 +84,15 @@ def broken(reading: Callable[[Any], Any], /, **changes: Callable[[Any], NDArray]
 
 
 def altered(reading: Callable[[Any], Any], /, **changes: Callable[[Any], Any]) -> Control:
-    """Return a negative control: the same run with some numbers noted at its start replaced by wrong ones, made of its reading."""
+    """Return a negative control: the same run with some numbers noted at its start replaced by wrong ones, made of its reading.
+
+    Parameters
+    ----------
+    reading : callable
+        Maps the evidence to whatever the changes need, as the claim itself reads it.
+    **changes : callable
+        Name among the run's constants to what makes the wrong one of the reading.
+    """
 
     def control(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
         run, r = evidence["run"], reading(evidence)

@@ -21,7 +21,14 @@ __all__ = ["Interrupted", "LossBelow", "State", "check_continues", "ctrl_c_betwe
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a run; `trajectory` holds everything recorded so far."""
+    """Ctrl-C in the middle of a run.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Everything recorded so far, with status "interrupted"; kept as an attribute of this name. ``simulate(..., start=trajectory)``
+        goes on from it.
+    """
 
     def __init__(self, trajectory: Trajectory) -> None:
         super().__init__(trajectory.message)
@@ -32,16 +39,18 @@ class Interrupted(KeyboardInterrupt):
 class State:
     """A live state of a run: its arrays are overwritten by the next step, so copy what you keep.
 
-    Attributes
+    Parameters
     ----------
     step : int or float
         Updates made so far; in a flow, the time.
     params : ndarray, shape (*replicates, P)
+        The flat vector of all parameters.
     views : SimpleNamespace
         Named views on `params`.
     cache : SimpleNamespace
         Result of the forward pass at `params`.
     optimizer_state : dict of str to ndarray
+        The rule's memory, as its `init` made it; names that begin with an underscore are buffers.
     underflow_at : ndarray of int, shape replicates
         First step with an underflowed entry of the gradient; -1 if none so far.
     """
@@ -56,9 +65,30 @@ class State:
 
 @dataclass(frozen=True)
 class LossBelow:
-    """A stopping rule: the loss is at most `level`, > 0, or the rule `besides` says so.
+    """A stopping rule for `simulate`: the loss is at most a level.
 
     In a flow the time at which the loss gets there is located between the recorded ones.
+
+    Parameters
+    ----------
+    level : float
+        Training loss to stop at, finite and > 0.
+    besides : callable, optional
+        Another stopping rule, which maps the live state to a truth value, or to one a replicate: the run ends when either says so.
+
+    Raises
+    ------
+    ValueError
+        If the level is not a finite number > 0.
+
+    Examples
+    --------
+    >>> from dynsim import LossBelow, SignGD, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.lumped(signal_noise.preset("tiny"), SignGD, seed=0)
+    >>> run = simulate(system, SignGD(lr=0.01), steps=1000, stop=LossBelow(0.1))
+    >>> run.status, bool(run["train_loss"][-1] <= 0.1 < run["train_loss"][-2])
+    ('stopped', True)
     """
 
     level: float
@@ -74,12 +104,31 @@ class LossBelow:
         return below if self.besides is None else below | self.besides(state)
 
     def crossing(self, cache: SimpleNamespace) -> float:
-        """Return a number that falls through 0 where the loss reaches the level."""
+        """Return a number that falls through 0 where the loss reaches the level: loss / level - 1.
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            Result of the forward pass of a system without replicates.
+        """
         return float(cache.loss) / self.level - 1.0
 
 
 def given_start(start: NDArray | Trajectory | None, system: System) -> NDArray | None:
-    """Return the parameters to start from, None for the system's own; a ValueError says what is wrong with them."""
+    """Return the parameters to start from, None for the system's own.
+
+    Parameters
+    ----------
+    start : ndarray, Trajectory or None
+        As `dynsim.simulate` takes it; of a run, its last parameters.
+    system : System
+        Its start has the shape they must have.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or an entry that is not finite.
+    """
     given = start.final if isinstance(start, Trajectory) else start
     if given is not None and np.shape(given) != np.shape(system.start):
         raise ValueError(f"start has shape {np.shape(given)}; it must have shape {np.shape(system.start)} for this system")
@@ -89,7 +138,23 @@ def given_start(start: NDArray | Trajectory | None, system: System) -> NDArray |
 
 
 def check_continues(start: Trajectory, system: System, optimizer: Any) -> None:
-    """Raise a ValueError unless `start` is a run of this system whose replicates are at one step and whose rule had the same memory."""
+    """Raise a ValueError unless a run can be gone on with.
+
+    Parameters
+    ----------
+    start : Trajectory
+        The run.
+    system : System
+        The system to go on with: by its provenance the one that the run is of.
+    optimizer : Optimizer or GradientFlow
+        The rule to go on with, which must have the same memory; its rate may be another.
+
+    Raises
+    ------
+    ValueError
+        If the run is of another system, its replicates are at different steps, it counts time where the rule counts steps, or its rule
+        remembers other arrays.
+    """
     fix = "to begin anew from its parameters, pass start=run.final"
     ends = np.where(start.ended_at < 0, start.last_step, start.ended_at)
     if len(np.unique(ends)) > 1:

@@ -18,6 +18,17 @@ S = TypeVar("S")
 def check_whole(setting: Any, name: str, low: int, high: int | None = None) -> None:
     """Make a field of a frozen setting an int in [low, high]; 1e8 is one.
 
+    Parameters
+    ----------
+    setting : dataclass
+        The setting, whose field is replaced by the int; called while it is constructed.
+    name : str
+        The field.
+    low : int
+        Its least value.
+    high : int, optional
+        Its largest value; default none.
+
     Raises
     ------
     ValueError
@@ -35,6 +46,17 @@ def check_whole(setting: Any, name: str, low: int, high: int | None = None) -> N
 def check_number(setting: Any, name: str, *, positive: bool = False, low: float = 0.0) -> None:
     """Make a field of a frozen setting a finite float >= `low`, or, if `positive`, > 0.
 
+    Parameters
+    ----------
+    setting : dataclass
+        The setting, whose field is replaced by the float; called while it is constructed.
+    name : str
+        The field.
+    positive : bool, default False
+        Refuse 0 as well; only with `low` at its default.
+    low : float, default 0.0
+        Its least value.
+
     Raises
     ------
     ValueError
@@ -48,20 +70,61 @@ def check_number(setting: Any, name: str, *, positive: bool = False, low: float 
 
 
 def check_choice(setting: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Raise a ValueError that names the nearest valid choice unless a field is one of them."""
+    """Raise a ValueError unless a field of a setting is one of its choices.
+
+    Parameters
+    ----------
+    setting : dataclass
+        The setting; called while it is constructed.
+    name : str
+        The field.
+    choices : tuple of str
+        What it may be.
+
+    Raises
+    ------
+    ValueError
+        Naming the nearest valid choice.
+    """
     if getattr(setting, name) not in choices:
         raise ValueError(unknown_name(name, str(getattr(setting, name)), choices))
 
 
 def check_flags(setting: Any, *names: str) -> None:
-    """Raise a ValueError unless these fields are true or false."""
+    """Raise a ValueError unless these fields are true or false.
+
+    Parameters
+    ----------
+    setting : dataclass
+        The setting; called while it is constructed.
+    *names : str
+        The fields.
+
+    Raises
+    ------
+    ValueError
+        Naming field and value; 0 and 1 are refused too.
+    """
     for name in names:
         if not isinstance(getattr(setting, name), (bool, np.bool_)):
             raise ValueError(f"{name}={getattr(setting, name)!r} must be true or false")
 
 
 def build_setting(cls: type[S], values: Mapping[str, Any]) -> S:
-    """Return a setting from a mapping; an unknown key is a ValueError that names the nearest valid one."""
+    """Return a setting of the dataclass `cls` from a mapping.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Fields by name; those that are missing take their defaults.
+
+    Raises
+    ------
+    ValueError
+        For an unknown key, naming the nearest valid one, or a value that the setting refuses.
+    TypeError
+        If a field without a default is missing.
+    """
     valid = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in valid:
@@ -70,7 +133,20 @@ def build_setting(cls: type[S], values: Mapping[str, Any]) -> S:
 
 
 def replaced(setting: S, changes: Mapping[str, Any]) -> S:
-    """Return a copy of a setting with some fields changed, checked as `build_setting` does."""
+    """Return a copy of a setting with some fields changed, checked as `build_setting` does.
+
+    Parameters
+    ----------
+    setting : dataclass
+        The setting, which is left as it is.
+    changes : mapping of str to object
+        Field to its new value.
+
+    Raises
+    ------
+    ValueError
+        For an unknown field, naming the nearest valid one, or a value that the setting refuses.
+    """
     return build_setting(type(setting), {**asdict(setting), **changes})  # type: ignore[call-overload]
 
 
@@ -86,6 +162,11 @@ class Tasked:
     def replace(self, **changes: Any) -> Any:
         """Return a copy with some fields changed.
 
+        Parameters
+        ----------
+        **changes
+            Field to its new value.
+
         Raises
         ------
         ValueError
@@ -99,7 +180,18 @@ class Tasked:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Any:
-        """Build the setting that a mapping describes; its "task" says of which kind it is, the first kind's where it has none."""
+        """Build the setting that a mapping describes.
+
+        Parameters
+        ----------
+        values : mapping
+            Fields by name; "task" says of which kind the setting is, the first kind's where it has none.
+
+        Raises
+        ------
+        ValueError
+            For an unknown task or field, naming the nearest valid one, or a value out of range.
+        """
         kinds = {name: kind for kind in cls.__subclasses__() for name in kind.TASKS}
         task = values.get("task", next(iter(kinds)))
         if not isinstance(task, str) or task not in kinds:

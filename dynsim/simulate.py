@@ -31,18 +31,30 @@ CHUNK_NUMBERS = 3 * 2**16
 def iterate(system: System, optimizer: Any, *, start: NDArray | Trajectory | None = None) -> Iterator[State]:
     """Yield the state before any update, then after every update, without end.
 
+    The arrays of a state are overwritten by the next update: copy what you keep. Nothing is recorded; `simulate` does that.
+
     Parameters
     ----------
     system : System
+        The model itself (dense) or a reduction of it.
     optimizer : Optimizer
-        A rule the system is exact for.
+        A rule with steps that the system is exact for.
     start : ndarray (*replicates, P) or Trajectory, optional
-        Parameters to start from, or a run to go on with; default `system.start`.
+        Parameters to start from, or a run to go on with (its step count and the memory of its rule included); default `system.start`.
+
+    Yields
+    ------
+    State
+        With `step`, `params` and their named `views`, the `cache` of the forward pass, and the rule's memory.
 
     Raises
     ------
     Inexact
-        If the system is a reduction that is not exact for the rule.
+        If the system is a reduction that is not exact for the rule; the message names the alternative.
+    TypeError
+        For gradient flow, which has no steps.
+    ValueError
+        If the last axis of `start` is not as long as the system has parameters.
 
     Examples
     --------
@@ -105,25 +117,29 @@ def simulate(
 ) -> Trajectory:
     """Run an update rule on a system and record named quantities.
 
+    The same call gives the same run, bit for bit, on the same machine. Of R replicates (a leading axis of the system's start) each runs
+    as if it were alone, to rounding.
+
     Parameters
     ----------
     system : System
-        Dense or reduced; a reduction that is not exact for the rule is refused.
+        The model itself (dense) or a reduction of it to fewer numbers; one that is not exact for the rule is refused.
     optimizer : Optimizer or GradientFlow
         For example ``SignGD(lr=5e-5)``.
     steps : int
-        Updates to make, >= 0; for every rule but gradient flow.
+        Updates to make, >= 0; required by every rule but gradient flow.
     until : float
-        Time to integrate gradient flow, > 0.
+        Time to integrate, > 0; required by gradient flow, and refused by the other rules.
     record : sequence of str or mapping of str to int, optional
         Quantities by name; default those the system marks as default. A mapping gives each a spacing of its own,
         ``{"train_loss": 1, "test_loss": 50}``: of the recorded steps, the multiples of it, the first and the last.
-    every, at : int, sequence of int, optional
-        Record every so many steps, or at these steps, counted from the start of this call. The first and the
-        last step are always recorded. All memory is reserved before the run begins. A flow takes times `at`, by default
-        `dynsim.recording.log_times`.
-    start : ndarray or Trajectory, optional
-        Parameters to start from, or a run to go on with (its steps and the memory of its rule included).
+    every : int, default 1
+        Record every so many steps, >= 1, counted from the start of this call. The first and the last step are always recorded. All
+        memory is reserved before the run begins.
+    at : sequence of int or float, optional
+        The steps to record instead. A flow takes times, in [0, until], by default `dynsim.recording.log_times`.
+    start : ndarray, shape of the system's start, or Trajectory, optional
+        Parameters to start from, or a run to go on with (its steps and the memory of its rule included); default the system's start.
     stop : callable, optional
         Called with the live `State` after every step; true ends the run (of each replicate, if it returns an array). In a flow it is
         called at the recorded times, but for `LossBelow`, whose time is located between them.
@@ -141,8 +157,12 @@ def simulate(
 
     Raises
     ------
-    Inexact, ValueError, MemoryError
-        For a rule the system is not exact for, bad arguments, or a record that does not fit.
+    Inexact
+        If the system is a reduction that is not exact for the rule; the message names the alternative.
+    ValueError, TypeError
+        For an argument out of range, a quantity that the system does not have, or a rule that is given as a class.
+    MemoryError
+        If the record does not fit, with its size and the way out.
     Interrupted
         On Ctrl-C; carries the trajectory so far. The step under way is completed first; a second Ctrl-C is immediate.
 
@@ -190,7 +210,17 @@ def simulate(
 
 
 def chunks(count: int, size: int, most: int | None = None) -> list[slice]:
-    """Cut replicates of `size` parameters each into chunks, of equal length but for the last; four are worth it at any size."""
+    """Cut replicates into chunks that are run one after another, of equal length but for the last; four are worth it at any size.
+
+    Parameters
+    ----------
+    count : int
+        Number of replicates, >= 0.
+    size : int
+        Parameters of each, >= 1: the more there are, the shorter the chunks.
+    most : int, optional
+        Longest chunk allowed, >= 1; default 64.
+    """
     most = min(CHUNK if most is None else most, CHUNK, max(4, CHUNK_NUMBERS // size))
     length = -(-count // -(-count // most)) if count else 1
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]

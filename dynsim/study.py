@@ -23,9 +23,13 @@ class Plan:
     Parameters
     ----------
     experiment : Experiment
+        What is varied.
     over : mapping, sequence of mappings, or design
+        Points, as `dynsim.sweep` takes them.
     seeds : int
+        Seeds of each point, >= 1.
     measure : tuple of str or Measure
+        What to read off each run.
     doc : str
         What it is for, in a sentence.
     """
@@ -37,7 +41,15 @@ class Plan:
     doc: str
 
     def run(self, *, seeds: int | None = None, **options: Any) -> Table:
-        """Make the sweep; `seeds` and the options of `sweep` besides."""
+        """Make the sweep and return its table.
+
+        Parameters
+        ----------
+        seeds : int, optional
+            Seeds of each point; default the plan's own number.
+        **options
+            Of `dynsim.sweep`, such as ``workers=1`` or ``out="sweeps/mine"``.
+        """
         return sweep(self.experiment, self.over, seeds=self.seeds if seeds is None else seeds, measure=self.measure, **options)
 
 
@@ -48,6 +60,7 @@ class Study:
     Parameters
     ----------
     title : str
+        What it shows, a line.
     plans : mapping of str to Plan
         Evidence entry to the sweep that it is.
     shown : mapping of str to Experiment
@@ -84,6 +97,7 @@ class Study:
         Returns
         -------
         dict of str to Table
+            By evidence entry, in the order of the plans.
         """
         tables = {}
         for name, plan in self.plans.items():

@@ -32,6 +32,7 @@ def predictions(system: str, setting: Any, optimizer: Mapping[str, Any]) -> tupl
     Parameters
     ----------
     system : str
+        Name of the system, as the registry has it.
     setting : mapping or object
         The setting or its fields; None if the system has no law, as with a user's arrays.
     optimizer : mapping
@@ -73,6 +74,13 @@ def _without_tuning(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 def rule_text(optimizer: Mapping[str, Any]) -> str:
     """Return a rule in one line, without its learning rate if that is None.
 
+    Parameters
+    ----------
+    optimizer : mapping
+        The rule, as `dynsim.optimizers.describe` tells it; momentum 0 is not written.
+
+    Examples
+    --------
     >>> rule_text({"rule": "signgd", "lr": None, "momentum": 0.0})
     'signgd'
     """
@@ -89,14 +97,30 @@ def _value_text(value: Any) -> str:
 
 
 def literal_text(value: Any) -> str:
-    """Return a field of a setting as ``--set`` takes it."""
+    """Return a field of a setting as ``--set`` takes it.
+
+    Parameters
+    ----------
+    value : str, bool, int or float
+        Its value; numbers are written to ten digits.
+    """
     if isinstance(value, str):
         return value
     return str(value).lower() if isinstance(value, bool) else f"{value:.10g}"
 
 
 def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -> str:
-    """Return what an experiment is, where it comes from and what its numbers mean, without running it."""
+    """Return what an experiment is, where it comes from and what its numbers mean, without running it.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        A preset, or one of a user's own.
+    title : str
+        Stands beside the system in the first line; default "", nothing.
+    width : int, default 100
+        Characters of a line of running text.
+    """
     setting = plain(experiment.setting)
     numbers = " ".join(f"{key}={literal_text(value)}" for key, value in setting.items())
     rule = describe(experiment.optimizer)
@@ -122,6 +146,13 @@ def experiment_text(experiment: Experiment, title: str = "", width: int = 100) -
 def horizon_text(experiment: Experiment) -> str:
     """Return how long an experiment runs.
 
+    Parameters
+    ----------
+    experiment : Experiment
+        Of steps or of a flow, with or without a training loss at which it ends.
+
+    Examples
+    --------
     >>> from dynsim.systems import signal_noise
     >>> horizon_text(signal_noise.experiment("tiny"))
     '40 steps'
@@ -131,7 +162,17 @@ def horizon_text(experiment: Experiment) -> str:
 
 
 def wrap(text: str, width: int, indent: str = "  ") -> list[str]:
-    """Return `text` as indented lines."""
+    """Return text as indented lines; none for an empty text.
+
+    Parameters
+    ----------
+    text : str
+        The text, broken at spaces, never at hyphens.
+    width : int
+        Most characters of a line, its indent included; a word that is longer is broken.
+    indent : str
+        What every line begins with; default two spaces.
+    """
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
@@ -139,16 +180,18 @@ def wrap(text: str, width: int, indent: str = "  ") -> list[str]:
 class Summary:
     """Everything that is said about one run.
 
-    Attributes
+    Parameters
     ----------
     run : Trajectory
+        The run.
     predictions : object or None
-        Closed-form numbers of its setting.
+        Closed-form numbers of its setting; None where the system has no theory of it.
     stages : object or None
         Stage table; None if it could not be made.
     report : Report
+        Verdicts on all claims of the system.
     remarks : tuple of str
-        Why something is missing.
+        Why something is missing; default nothing is.
     """
 
     run: Trajectory
@@ -158,7 +201,13 @@ class Summary:
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
     def text(self, *, full: bool = False) -> str:
-        """Return how the run ended, its stage table and its report; unless `full`, claims that hold are folded."""
+        """Return how the run ended, its stage table and its report.
+
+        Parameters
+        ----------
+        full : bool, default False
+            Write out every verdict, as `Report.text` does; else claims that hold take a line each.
+        """
         lines = ["run", f"  {self.run.status}: {self.run.message}", *(f"  {line}" for line in self._measured())]
         lines.extend(f"  {remark}" for remark in self.remarks)
         if self.stages is not None:
@@ -206,6 +255,11 @@ def stage_rows(table: Any) -> list[dict[str, Any]]:
 
 def summarise(run: Trajectory) -> Summary:
     """Return predictions, stages and verdicts of a run.
+
+    Parameters
+    ----------
+    run : Trajectory
+        A single run whose provenance names its system, as those of `simulate` and of experiments do.
 
     Raises
     ------

@@ -25,12 +25,12 @@ class Observable:
         Maps (params views, forward cache) to an array of shape (*replicates, *axes). It reads the
         cache and never runs a forward pass of its own.
     dims : tuple of str
-        Names of the trailing axes of what `view` returns.
+        Names of the trailing axes of what `view` returns; () for one number a replicate.
     doc : str
         One line for tables.
     symbol : str
         LaTeX, for axis labels and the symbol table.
-    default : bool
+    default : bool, default True
         Recorded when the user names nothing.
     view : callable
         Maps what `of` returned, with any leading axes, to the quantity: a slice or a transposition, never
@@ -51,7 +51,13 @@ class Observable:
     shape: Callable[[SimpleNamespace], tuple[int, ...]] | None = None
 
     def read(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Return the quantity at a live state."""
+        """Return the quantity at a live state, shape (*replicates, *axes).
+
+        Parameters
+        ----------
+        params, cache : SimpleNamespace
+            Named views on the parameters, and the result of the forward pass there.
+        """
         return self.view(self.of(params, cache))
 
 
@@ -60,7 +66,7 @@ class System(Protocol):
 
     Checklist for implementers (`dynsim.systems.signal_noise` is the example to read):
 
-    1. `layout`: blocks of the flat parameter vector; `start`: (*replicates, P), never written to.
+    1. `layout`: blocks of the flat parameter vector, P numbers; `start`: shape (*replicates, P), never written to.
     2. `step_scale`: 1.0 for the model itself; for a reduced system an array broadcasting to `start`:
        one step moves a coordinate by `lr * step_scale * direction`.
     3. `exact_for`: kinds of rule (see `dynsim.optimizers.Kind`) for which the system is the model
@@ -89,19 +95,76 @@ class System(Protocol):
     constants: Mapping[str, NDArray]
     provenance: Mapping[str, Any]
 
-    def forward(self, params: SimpleNamespace) -> SimpleNamespace: ...
-    def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None: ...
-    def replicates(self, index: Any) -> System: ...
+    def forward(self, params: SimpleNamespace) -> SimpleNamespace:
+        """Return the loss and what else backward pass and observables read.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Named views on the parameters, each of shape (*replicates, *block).
+
+        Returns
+        -------
+        SimpleNamespace
+            The cache: at least `loss`, shape (*replicates,).
+        """
+
+    def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
+        """Write the gradient of the loss.
+
+        Parameters
+        ----------
+        params, cache : SimpleNamespace
+            What `forward` was given, and what it returned.
+        out : SimpleNamespace
+            Named views to write every entry of the gradient to, shaped as those of the parameters.
+        signs : bool, default False
+            True if only the signs are needed: each entry may then be multiplied by a positive factor of its own.
+        """
+
+    def replicates(self, index: Any) -> System:
+        """Return the same system with the leading axis of replicates indexed.
+
+        Parameters
+        ----------
+        index : int, slice or ndarray
+            As NumPy takes it.
+        """
 
 
 def forward_at(system: Any, params: SimpleNamespace, step: Any) -> SimpleNamespace:
-    """Return the cache of the forward pass that a step sees: of its batch, where the system has batches."""
+    """Return the cache of the forward pass that a step sees: of its batch, where the system has batches.
+
+    Parameters
+    ----------
+    system : System
+        With or without a `batch` of its own.
+    params : SimpleNamespace
+        Named views on the parameters.
+    step : int
+        Updates made before, from 0; without batches nothing depends on it.
+    """
     batch = getattr(system, "batch", None)
     return system.forward(params) if batch is None else system.forward(params, batch(step))
 
 
 def passes(system: Any, point: NDArray) -> tuple[SimpleNamespace, NDArray]:
-    """Return the cache of a forward pass on all samples, and the gradient, at real or complex parameters (*replicates, P)."""
+    """Return the cache of a forward pass on all samples, and the gradient.
+
+    Parameters
+    ----------
+    system : System
+        With a `backward`.
+    point : ndarray, shape (*replicates, P)
+        The parameters, real or complex, which are left as they are.
+
+    Returns
+    -------
+    cache : SimpleNamespace
+        What `forward` returned.
+    gradient : ndarray, shape (*replicates, P)
+        What `backward` wrote; NaN in entries that it did not write to.
+    """
     views, gradient = system.layout.views(point), np.full_like(point, np.nan)  # an entry that backward forgets must not pass as 0
     cache = system.forward(views)
     system.backward(views, cache, system.layout.views(gradient))
@@ -109,7 +172,7 @@ def passes(system: Any, point: NDArray) -> tuple[SimpleNamespace, NDArray]:
 
 
 class Inexact(ValueError):
-    """A rule was asked of a reduced system that is not an exact reduction for it."""
+    """A rule was asked of a reduced system that is not an exact reduction for it; the message names the alternative."""
 
 
 _SERVED_BY = {
@@ -122,7 +185,20 @@ _SERVED_BY = {
 
 
 def require_exact(system: System, optimizer: Any) -> None:
-    """Raise `Inexact`, with the reason and the alternative, unless `system` is exact for `optimizer`."""
+    """Raise `Inexact` unless a system is exact for a rule.
+
+    Parameters
+    ----------
+    system : System
+        Dense or reduced; its `exact_for` and whether it has mini-batches decide.
+    optimizer : Optimizer or GradientFlow
+        The rule, of which `kind` is read.
+
+    Raises
+    ------
+    Inexact
+        With the reason and the alternative. A flow is refused too where a system takes mini-batches.
+    """
     batch = getattr(system, "batch", None)
     if optimizer.kind == "flow" and batch is not None and batch(0) is not None:
         raise Inexact("gradient flow has no steps to take mini-batches at: take all samples (batch=0), or a rule with steps")

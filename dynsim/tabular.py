@@ -26,6 +26,13 @@ SPECIAL = {
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     r"""Return a table as CSV: a head, then a line a row; missing cells (None, NaN) are empty, floats keep every digit.
 
+    Parameters
+    ----------
+    columns : sequence of str
+        Their names, which are the head.
+    rows : iterable of sequences
+        A cell for each column; what is no number is written as str() writes it.
+
     Raises
     ------
     ValueError
@@ -44,7 +51,18 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def html_text(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
-    r"""Return a table as HTML, for notebooks; all text is escaped, and a text of several lines keeps them.
+    r"""Return a table as HTML, for notebooks.
+
+    Floats have six significant digits, missing cells (None, NaN) are empty. All text is escaped, and a text of several lines keeps them.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Their names, which are the head.
+    rows : iterable of sequences
+        A cell for each column; what is no float is written as str() writes it.
+    caption : str
+        Stands above the table; default "", nothing.
 
     Raises
     ------
@@ -53,11 +71,12 @@ def html_text(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: st
 
     Examples
     --------
-    >>> html_text(["name", "ends where"], [("II", "s < 0.1")])
-    '<table><thead><tr><th>name</th><th>ends where</th></tr></thead><tbody><tr><td>II</td><td>s &lt; 0.1</td></tr></tbody></table>'
+    >>> html_text(["ends where", "s"], [("s < 0.1", 0.1 / 3)])
+    '<table><thead><tr><th>ends where</th><th>s</th></tr></thead><tbody><tr><td>s &lt; 0.1</td><td>0.0333333</td></tr></tbody></table>'
     """
     def cell(value: Any) -> str:
-        text = html.escape(str(value))
+        short = _is_number(value) and not isinstance(value, Integral)
+        text = "" if _missing(value) else f"{float(value):.6g}" if short else html.escape(str(value))
         return f"<td><pre>{text}</pre></td>" if "\n" in text else f"<td>{text}</td>"
 
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
@@ -76,7 +95,9 @@ def latex_text(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: s
     Parameters
     ----------
     columns : sequence of str
+        Their names, which are the head.
     rows : iterable of sequences
+        A cell for each column; what is no number is written as str() writes it.
     caption, label : str, optional
         With a caption the tabular stands in a `table`, and `label` is what ``\ref`` calls it.
 

@@ -31,9 +31,12 @@ _GROUPS = ("arrays", "constants", "optimizer_state", "sparser")
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What a run recorded.
+    """What a run recorded, by name, with how it ended and all that is needed to save it, check it and go on with it.
 
-    Attributes
+    `dynsim.simulate` and `dynsim.load` return one; ``run["key_noise"]`` is the recorded array, and a KeyError names the nearest one
+    there is. Shapes below: T recorded steps, P parameters; ``replicates`` is (R,) for R runs side by side and () for a single one.
+
+    Parameters
     ----------
     at : ndarray of int or float, shape (T,)
         Steps at which the quantities were recorded; 0 is the start, before any update. Of a flow, times.
@@ -59,11 +62,26 @@ class Trajectory:
     last_step : int or float
         Number of updates made; of a flow, the time reached.
     provenance : mapping
-        System, setting, seed, optimizer and what else describes the run, JSON-ready.
+        System, setting, seed, optimizer and what else describes the run, JSON-ready; default empty.
     versions : mapping of str to str
-        Of dynsim and NumPy.
+        Of dynsim and NumPy; default empty.
     sparser : mapping of str to ndarray of int
-        Steps of the quantities that were recorded at fewer steps than `at`; see `steps`.
+        Steps of the quantities that were recorded at fewer steps than `at`, see `steps`; default none.
+
+    Examples
+    --------
+    >>> from dynsim import SignGD, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.lumped(signal_noise.preset("tiny"), SignGD, seed=0)
+    >>> run = simulate(system, SignGD(lr=0.01), steps=40, record={"train_loss": 1, "test_loss": 20})
+    >>> run
+    Trajectory: finished, ran 40 steps
+      train_loss               (step)                       (41,)
+      test_loss                (step)                       (3,)
+    >>> run.steps("test_loss").tolist(), run.success
+    ([0, 20, 40], True)
+    >>> simulate(system, SignGD(lr=0.01), steps=60, start=run).last_step  # goes on
+    100
     """
 
     at: NDArray
@@ -82,7 +100,23 @@ class Trajectory:
     sparser: Mapping[str, NDArray] = field(default_factory=dict)
 
     def steps(self, name: str) -> NDArray:
-        """Return the steps or times at which a quantity was recorded: `at`, or fewer where `record` asked for fewer."""
+        """Return the steps or times at which a quantity was recorded: `at`, or fewer where `record` asked for fewer.
+
+        Parameters
+        ----------
+        name : str
+            A recorded quantity.
+
+        Returns
+        -------
+        ndarray of int or float, shape (T,)
+            As long as the quantity's first axis.
+
+        Raises
+        ------
+        KeyError
+            If it was not recorded, naming the nearest one that was.
+        """
         self[name]
         return self.sparser.get(name, self.at)
 
@@ -119,6 +153,18 @@ class Trajectory:
 
         Constants whose first axis is as long as the number of replicates and which the system marked
         as replicated (``provenance["replicated_constants"]``) are indexed too.
+
+        Parameters
+        ----------
+        index : int
+            Number of the replicate, from 0.
+
+        Raises
+        ------
+        ValueError
+            If the run has no axis of replicates.
+        IndexError
+            If there is no replicate of that number.
         """
         if self.final.ndim != 2:
             raise ValueError("this run has no replicates axis")
@@ -142,9 +188,19 @@ class Trajectory:
         )
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the run to `path`: NetCDF-3 with named axes if it ends in .nc, else .npz; nothing is pickled.
+        """Write the run to a file: NetCDF-3 with named axes, or .npz; nothing is pickled.
 
-        The file appears whole or not at all. `load` returns either bit for bit.
+        The file appears whole or not at all. `dynsim.load` returns either bit for bit.
+
+        Parameters
+        ----------
+        path : str or path
+            NetCDF if it ends in .nc, else .npz; a file that is there is replaced.
+
+        Returns
+        -------
+        path
+            The file.
 
         Raises
         ------
@@ -199,12 +255,32 @@ class Trajectory:
 def load(path: str | os.PathLike) -> Trajectory:
     """Read a run that `Trajectory.save` wrote, .npz or NetCDF; every array comes back bit for bit.
 
-    The first bytes of the file say which format it is, not its name.
+    Parameters
+    ----------
+    path : str or path
+        The file; its first bytes say which format it is, not its name.
+
+    Returns
+    -------
+    Trajectory
+        As it was saved: ``check(load(path))`` equals ``check(run)``, and ``simulate(..., start=load(path))`` goes on.
 
     Raises
     ------
     TrajectoryError
         If the file is missing, damaged, foreign, or of another schema version.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from dynsim import load
+    >>> from dynsim.systems import signal_noise
+    >>> run = signal_noise.experiment("tiny").run()
+    >>> with TemporaryDirectory() as folder:
+    ...     again = load(run.save(Path(folder) / "run.nc"))
+    >>> bool((again["key_noise"] == run["key_noise"]).all()), again.provenance["seed"]
+    (True, 0)
     """
     path = Path(path)
     header, data = read_file(path)

@@ -30,7 +30,24 @@ class TrajectoryError(ValueError):
 
 
 def write_file(path: Path, header: Mapping[str, Any], data: Mapping[str, NDArray]) -> None:
-    """Write header and arrays whole or not at all: as NetCDF-3 if the path ends in .nc, else as .npz."""
+    """Write header and arrays whole or not at all: as NetCDF-3 if the path ends in .nc, else as .npz.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there already is replaced.
+    header : mapping
+        JSON-ready; of "dims" and "provenance" NetCDF takes the names of axes.
+    data : mapping of str to ndarray
+        Arrays by key.
+
+    Raises
+    ------
+    ValueError
+        For an array that NetCDF cannot hold.
+    OSError
+        If the folder does not take the file.
+    """
     if path.suffix.lower() == ".nc":
         variables, names, coordinates = labelled(header, data)
         own = {"variables": names, "dtypes": {key: data[key].dtype.str for key in names}}
@@ -45,6 +62,11 @@ def write_file(path: Path, header: Mapping[str, Any], data: Mapping[str, NDArray
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """Return header and arrays by key; the first bytes of the file say which format it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file, whatever its ending.
 
     Raises
     ------
@@ -99,9 +121,18 @@ def labelled(header: Mapping[str, Any], data: Mapping[str, NDArray]) -> tuple[di
     "step_test_loss", shared where the steps are equal. Axes that nobody named are called after their array and
     number: "noise_l1_0". A name that is taken, or that is no plain identifier, is changed a little.
 
+    Parameters
+    ----------
+    header : mapping
+        That of a run: "dims" names the axes of every recorded quantity; "provenance" has the seeds, labels of axes, and which constants
+        differ between replicates.
+    data : mapping of str to ndarray
+        Arrays by key.
+
     Returns
     -------
     variables : dict of str to (dims, array, attributes)
+        By name: the names of the axes, the array itself without a copy, and what is said about it.
     names : dict of str to str
         Key of `data` to name of variable.
     coordinates : list of str

@@ -1,21 +1,23 @@
-"""Does T_attn really scale as m_k^(-1/2)? Only because the paper's logits are not divided by sqrt(m_k).
-
-Theorem 3.2 is about attention without the factor 1/sqrt(m_k) that transformers usually have. With it the logits grow m_k^(1/2) times
-more slowly in m_k, and the exponent is -1/4. The same fit on both shows what a wrong exponent looks like.
-
-    python examples/scaled_logits.py
 """
+A wrong exponent, seen by a fit
+===============================
 
-from __future__ import annotations
+Theorem 3.2 is about attention without the factor :math:`1/\\sqrt{m_k}` that transformers usually have (:math:`m_k` is the number of rows of
+the key and query matrices). There the time :math:`T_{attn}` at which attention leaves the signal falls like :math:`m_k^{-1/2}`. With the
+factor the scores grow more slowly, and :math:`-1/4` follows. The same fit on both models shows that such a difference cannot be missed.
+"""
 
 from dataclasses import replace
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from dynsim import SignGD, simulate
 from dynsim.measures import First, Watched
+from dynsim.plotting import legend
 from dynsim.scaling import PowerLaw, fit_power_law
+from dynsim.scaling.figures import plot_scaling
 from dynsim.systems import signal_noise
 
 T_ATTN = First("softmax_11_mean", "<", 0.1, "t_attn")
@@ -43,16 +45,34 @@ def t_attn(variant: Variant, m_k: int, seeds: int, lr: float) -> np.ndarray:
     return watch.result(None)["t_attn"]
 
 
-def compute(m_k=(12, 24, 48, 96, 192), seeds: int = 8, lr: float = 2e-6) -> dict[str, PowerLaw]:
-    """Return the fitted law of each variant."""
-    laws = {}
+def compute(m_k=(24, 48, 96), seeds: int = 4, lr: float = 2e-6) -> dict[str, tuple[dict[str, np.ndarray], PowerLaw]]:
+    """Return the times of each variant, a row a width and seed, and the law fitted to them."""
+    found = {}
     for variant in VARIANTS:
         times = np.concatenate([t_attn(variant, rows, seeds, lr) for rows in m_k])
         table = {"m_k": np.repeat(m_k, seeds), "seed": np.tile(np.arange(seeds), len(m_k)), "t_attn": times}
-        laws[variant.name] = fit_power_law(table, "t_attn", "m_k", theory={"m_k": variant.exponent})
-    return laws
+        found[variant.name] = table, fit_power_law(table, "t_attn", "m_k", theory={"m_k": variant.exponent})
+    return found
+
+
+def draw(found: dict[str, tuple[dict[str, np.ndarray], PowerLaw]]) -> plt.Figure:
+    """Draw the times, the fitted law and the theory's slope of both variants."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 4.4), layout="constrained")
+    for ax, (name, (table, law)) in zip(axes, found.items(), strict=True):
+        plot_scaling(table, "t_attn", "m_k", law=law, ax=ax)
+        ax.set_ylabel(f"T_attn (steps), {name}")
+        legend(ax, 1)
+    return figure
+
+
+def main() -> None:
+    """Print both laws, and draw."""
+    found = compute()
+    for name, (_, law) in found.items():
+        print(f"{name}\n{law}\n")
+    draw(found)
+    plt.show()
 
 
 if __name__ == "__main__":
-    for name, law in compute().items():
-        print(f"{name}\n{law}\n")
+    main()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import pytest
 
@@ -112,7 +113,6 @@ def test_report_survives_json_without_nan(report):
     assert data["schema"] == 1 and data["about"] == {"seed": 3}
     assert data["counts"] == dict.fromkeys(VERDICTS, 1)
     assert data["verdicts"][3]["margin"] is None  # inconclusive: NaN is no JSON
-    assert "<table>" in report._repr_html_()
 
 
 def test_report_as_csv_has_every_claim_and_number(report):
@@ -125,6 +125,14 @@ def test_report_as_csv_has_every_claim_and_number(report):
         for column, number in (("measured", v.value), ("predicted", v.predicted), ("deviation", v.deviation), ("margin", v.margin)):
             assert row[column] == "" if math.isnan(number) else float(row[column]) == number
     assert rows[1]["margin"] == "" and rows[1]["note"] == "no data" and rows[2]["unmet"] == "large n"
+
+
+def test_report_in_a_notebook(report):
+    head, *rows = report._repr_html_().split("<tr>")[1:]
+    assert re.findall("<th>(.*?)</th>", head) == ["verdict", "claim", "statement", "measured", "predicted", "margin", "where", "whose"]
+    cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
+    assert [row[:2] for row in cells] == [["violated", "bad"], ["inconclusive", "open"], ["not applicable", "unmet"], ["holds", "good"]]
+    assert cells[0][3:6] == ["3", "2", "-1"] and cells[1][3:7] == ["", "", "", "no data"], "no number is an empty cell"
 
 
 def test_report_as_latex(report):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import drawing
 import pytest
+import verdicts
+from marks import shown
 
 from dynsim.registry import SYSTEMS, system_module
 
@@ -13,22 +16,25 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def claims_table(registry: str) -> str:
-    """Return the table of all claims of a registry as Markdown."""
-    lines = ["| system | claim | statement | whose | where |", "|---|---|---|---|---|"]
-    for system in SYSTEMS:
-        for c in getattr(system_module(system), registry, {}).values():
-            cells = (f"`{system}`", f"`{c.id}`", c.statement, str(c.source), "; ".join(a.text for a in c.assumes))
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize(("mark", "registry"), [("claims", "CLAIMS"), ("sweep claims", "SWEEP_CLAIMS")])
+@pytest.mark.parametrize(("mark", "registry"), verdicts.MARKS.items())
 def test_claims_page_shows_the_registry(mark, registry):
-    page = (ROOT / "docs/claims.md").read_text()
-    shown = re.search(rf"<!-- {mark} -->\n(.*?)\n?<!-- /{mark} -->", page, re.S).group(1)
-    table = claims_table(registry)
-    assert shown == table, "docs/claims.md is out of date; put this table between its marks:\n" + table
+    assert shown(verdicts.PAGE, mark) == verdicts.table(registry), "docs/claims.md is out of date: run python docs/_ext/verdicts.py"
+
+
+def test_kept_verdicts_are_of_claims_and_presets_that_there_are():
+    for system, found in verdicts.kept().items():
+        module = system_module(system)
+        assert set(module.PRESETS) == {name for name in found if not name.startswith("study ")}
+        for name, of in found.items():
+            assert set(of) <= set(module.SWEEP_CLAIMS if name.startswith("study ") else module.CLAIMS), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("system", "preset"), [(system, preset) for system in SYSTEMS for preset in system_module(system).PRESETS])
+def test_presets_have_the_verdicts_that_the_page_shows(system, preset):
+    fresh, kept = ({id: verdict for id, (verdict, _) in found.items()}
+                   for found in (verdicts.of_preset(system, preset), verdicts.kept()[system][preset]))
+    assert fresh == kept
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -47,3 +53,17 @@ def test_readme_has_the_two_commands_alone_on_their_lines():
 def test_every_preset_is_in_the_readme():
     text = (ROOT / "README.md").read_text()
     assert all(f"`{name}`" in text for name in system_module("signal_noise").PRESETS)
+
+
+def test_page_of_figures_says_what_draws_each():
+    assert shown(drawing.PAGE, "figures") == drawing.table(), "docs/figures.md is out of date: run python docs/_ext/drawing.py"
+    assert sorted(drawing.FIGURES) == sorted(path.stem for path in drawing.FOLDER.glob("*.png"))
+
+
+IMAGES = [(page, text, target) for page in PAGES for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", page.read_text())]
+
+
+def test_every_figure_is_shown_and_described_in_words():
+    assert {Path(target).stem for *_, target in IMAGES} == set(drawing.FIGURES)
+    for page, text, target in IMAGES:
+        assert len(text.split()) >= 6, f"{page.name}: the text for those who cannot see {target} is {text!r}"

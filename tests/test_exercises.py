@@ -34,6 +34,11 @@ def test_page_shows_the_registry():
     assert shown == listing(), "docs/exercises.md is out of date; put this between its marks:\n" + listing()
 
 
+def test_every_derivation_page_leads_to_its_exercises():
+    for page in (ROOT / "docs/derivations").glob("*.md"):
+        assert "](../exercises.md#" in page.read_text(), page.name
+
+
 @pytest.fixture(scope="module")
 def solutions():
     """Answers of the page of solutions, by exercise: what it gives to `check` first."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import rcParams
 from matplotlib.axis import Axis
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
@@ -78,6 +79,54 @@ def test_plotting_does_not_import_pyplot():
 def test_palette_is_distinct():
     assert len(set(COLOURS.values())) == len(COLOURS)
     assert all(to_hex(colour).upper() == colour.upper() for colour in COLOURS.values())
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1: what linear RGB becomes without one of the three kinds of cones
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+
+
+APART = 12.0
+"""Least distance of two lines: six times what is just seen."""
+
+
+def linear(colour):
+    c = np.array(to_rgb(colour))
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIE L*a*b*, in which a distance of 2 is just seen side by side."""
+    white = XYZ @ np.ones(3)
+    x = XYZ @ np.clip(rgb, 0.0, 1.0) / white
+    f = np.where(x > 216 / 24389, np.cbrt(x), (24389 / 27 * x + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def least_distance(colours, vision):
+    seen = [lab(np.array(VISION[vision]) @ linear(colour)) for colour in colours]
+    return min(np.linalg.norm(a - b) for a, b in combinations(seen, 2))
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_lines_stay_apart_whatever_the_colour_vision(vision):
+    lines = [colour for name, colour in COLOURS.items() if name not in ("band", "bound", "grey")]
+    assert least_distance(lines, vision) > APART
+
+
+def test_vermillion_and_olive_would_not():
+    pair = [COLOURS["vermillion"], "#8A8A1F"]
+    assert least_distance(pair, "normal") > 4 * APART and least_distance(pair, "protanopia") < APART
+
+
+def test_text_is_readable_on_white():
+    for colour in (*plotting.VERDICT_COLOURS.values(), COLOURS["ink"], COLOURS["grey"]):
+        assert 1.05 / (XYZ[1] @ linear(colour) + 0.05) > 4.5  # contrast, as WCAG 2 asks of small text
 
 
 def test_languages_of_simulation_theory_and_marks():
@@ -223,8 +272,7 @@ def test_grid_in_a_subfigure():
     assert not left.axes
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_saving_twice_gives_the_same_bytes(tmp_path, small):
+def test_saving_twice_gives_the_same_bytes(tmp_path):
     def draw():
         with plotting.panel(None, "a $T_\\mathrm{key}$", [verdict()]) as ax:
             plotting.bundle(ax, np.arange(9), np.random.default_rng(0).standard_normal((9, 70)), COLOURS["blue"], "group")
@@ -232,8 +280,8 @@ def test_saving_twice_gives_the_same_bytes(tmp_path, small):
 
     before = dict(rcParams)
     for kind in ("png", "svg"):
-        plotting.save(draw(), tmp_path / f"one.{kind}", small=small)
-        plotting.save(draw(), tmp_path / "two.v1", kind=kind, small=small)
+        plotting.save(draw(), tmp_path / f"one.{kind}")
+        plotting.save(draw(), tmp_path / "two.v1", kind=kind)
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / "two.v1").read_bytes()
     assert dict(rcParams) == before
 
@@ -245,7 +293,8 @@ def test_small_files_keep_the_palette(tmp_path):
     for i, colour in enumerate(COLOURS.values()):
         ax.axhspan(i, i + 1, color=colour)
     path = tmp_path / "palette.png"
-    plotting.save(ax.figure, path, small=True)
+    plotting.save(ax.figure, path)
+    plotting.fewer_colours(path)
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
     for colour in COLOURS.values():

@@ -1,4 +1,4 @@
-"""Tables as CSV and LaTeX: nothing is lost, nothing acts as a command."""
+"""Tables as CSV, HTML and LaTeX: nothing is lost, nothing acts as a command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynsim.tabular import csv_text, latex_text
+from dynsim.tabular import csv_text, html_text, latex_text
 
 NASTY = r"""_ % & # $ { } ~ ^ \ < > | " ' ` -- --- \end{document} [x] \\ $a_b^c$ %"""
 
@@ -118,7 +118,7 @@ def test_bad_labels(label):
         latex_text(["a"], [], label="tab:a")
 
 
-@pytest.mark.parametrize("write", [csv_text, latex_text])
+@pytest.mark.parametrize("write", [csv_text, html_text, latex_text])
 def test_ragged_rows_are_refused(write):
     with pytest.raises(ValueError, match="row 1 has 1 cells, but there are 2 columns: a, b"):
         write(["a", "b"], [(1, 2), (3,)])
@@ -129,6 +129,20 @@ def test_csv_keeps_every_digit_and_leaves_missing_cells_empty():
     rows = list(csv.reader(io.StringIO(csv_text([f"c{k}" for k in range(len(values))], [values]))))
     assert [float(cell) for cell in rows[1]] == [float(v) for v in values] and rows[1][3] == "-0.0"
     assert csv_text(["a", "b", "c"], [(None, math.nan, ""), (np.float32("nan"), True, 0)]) == "a,b,c\n,,\n,True,0\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "printed"),
+    [
+        (1 / 3, "0.333333"), (np.float32(0.5), "0.5"), (37.0, "37"), (-1.2e-100, "-1.2e-100"), (math.inf, "inf"),
+        (None, ""), (math.nan, ""), (np.float64("nan"), ""), ("", ""), (2**60, str(2**60)), (np.int64(1234567), "1234567"), (True, "True"),
+        ("<b>a & b</b>", "&lt;b&gt;a &amp; b&lt;/b&gt;"), ("a\nb", "<pre>a\nb</pre>"),
+    ],
+)
+def test_html_cells(cell, printed):
+    text = html_text(["<x>"], [(cell,)], caption="a < b")
+    head = "<caption>a &lt; b</caption><thead><tr><th>&lt;x&gt;</th></tr></thead>"
+    assert text == f"<table>{head}<tbody><tr><td>{printed}</td></tr></tbody></table>"
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"))

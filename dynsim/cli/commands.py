@@ -41,6 +41,7 @@ from .console import (
     print_json,
     width,
 )
+from .explore import explore_command
 from .listing import TABLES, table_text
 from .new import new_command
 from .phase import phase_command
@@ -63,6 +64,7 @@ examples
   dynsim compare signal_noise --preset figure3 --optimizers signgd,adam:0.9,gd --out runs/compare
   dynsim sweep signal_noise --preset theory --over m_k=25,50,100,200 --seeds 16 --out sweeps/m_k
   dynsim scaling sweeps/m_k --quantity t_attn
+  dynsim explore signal_noise --web
 """
 
 
@@ -138,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("system", metavar="SYSTEM", nargs="?", help=f"one of: {', '.join(SYSTEMS)}")
     setting_options(predict)
 
-    for add in (compare_command, sweep_command, scaling_command, study_commands, phase_command, report_command, new_command):
+    for add in (compare_command, sweep_command, scaling_command, study_commands, phase_command, report_command, explore_command,
+                new_command):
         add(command)
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..explore import explorable
 from ..optimizers import describe
 from ..plain import plain
 from ..registry import system_module, system_names, system_title
@@ -16,8 +17,9 @@ Rows = list[dict[str, Any]]
 
 
 def systems() -> Rows:
-    """Return name and title of every system."""
-    return [{"name": name, "title": system_title(name)} for name in system_names()]
+    """Return name and title of every system, and whether `dynsim explore` opens it."""
+    windows = explorable()
+    return [{"name": name, "title": system_title(name), "explore": name in windows} for name in system_names()]
 
 
 def presets() -> Rows:
@@ -78,7 +80,7 @@ def table_text(name: str, width: int) -> str:
 
 
 def _system(row: dict[str, Any], width: int) -> list[str]:
-    return [f"  {row['name']:18s} {row['title']}"]
+    return [f"  {row['name']:18s} {row['title']}{'; dynsim explore opens it' if row['explore'] else ''}"]
 
 
 def _preset(row: dict[str, Any], width: int) -> list[str]:

@@ -60,7 +60,7 @@ def check(id: str, answer: Any) -> Outcome:
     Parameters
     ----------
     id : str
-        Of the exercise, as ``signal_noise.3``.
+        Of the exercise: its page and a number from 1 to 5, as ``signal_noise.3``.
     answer : callable, float or array_like
         What the statement asks for. A function is called with arguments by position.
 
@@ -86,6 +86,11 @@ def check(id: str, answer: Any) -> Outcome:
 
 def hint(id: str) -> str:
     """Return the hint of an exercise, in Markdown.
+
+    Parameters
+    ----------
+    id : str
+        Of the exercise: its page and a number from 1 to 5, as ``signal_noise.3``.
 
     Raises
     ------

@@ -34,16 +34,18 @@ class Posed:
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise on a derivation page.
+    """An exercise on a derivation page; prints as its statement.
 
-    Attributes
+    Parameters
     ----------
     id : str
         The page and a number from 1, easy, to 5, hard: ``signal_noise.3``.
     title : str
+        A line.
     statement : str
         In Markdown, equation numbers as on the page.
     hint : str
+        The first step, in Markdown.
     signature : str
         Of the function that is asked for, as in ``margin(s_11, s_21, A, B)``; its arguments are given by position. Empty if a number or
         an array is asked for.
@@ -82,7 +84,23 @@ class Exercise:
         return f"a function {self.signature} that returns {self.answer}" if self.signature else self.answer
 
     def check(self, answer: Any) -> Outcome:
-        """Judge an answer: see `dynsim.exercises.check`."""
+        """Judge an answer: see `dynsim.exercises.check`.
+
+        Parameters
+        ----------
+        answer : callable, float or array_like
+            What the statement asks for.
+
+        Returns
+        -------
+        Outcome
+            True in conditions if the answer is right.
+
+        Raises
+        ------
+        TypeError
+            For an answer of another kind than asked for.
+        """
         return judge(self, answer)
 
     def __str__(self) -> str:
@@ -91,7 +109,17 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether an answer is right and, if not, what is wrong with it. True in conditions if right."""
+    """Whether an answer is right and, if not, what is wrong with it. True in conditions if right.
+
+    Parameters
+    ----------
+    id : str
+        Of the exercise.
+    right : bool
+        Whether the answer agrees on all inputs.
+    message : str
+        What is wrong, without what would be right; or on how much it agrees.
+    """
 
     id: str
     right: bool

@@ -38,9 +38,24 @@ class First:
     quantity : str
         A scalar observable.
     compare : {"<=", "<", ">=", ">"}
+        How the quantity is compared with the level.
     level : float
+        Finite, in the unit of the quantity.
     name : str
         Name of the column; default the condition itself.
+
+    Raises
+    ------
+    ValueError
+        For another comparison, or a level that is not finite.
+
+    Examples
+    --------
+    >>> from dynsim import First, sweep
+    >>> from dynsim.systems import signal_noise
+    >>> measure = First("train_loss", "<", 0.3, name="t_fit")
+    >>> sweep(signal_noise.experiment("tiny"), seeds=2, measure=measure, workers=1)["t_fit"].tolist()
+    [8.0, 8.0]
     """
 
     quantity: str
@@ -103,9 +118,23 @@ class At:
     quantity : str
         A scalar observable.
     when : int, str or First
-        A step; "end"; an event; or a multiple of a time that the system predicts, such as "0.8*T_key".
+        A step, >= 0; "end"; an event; or a multiple of a time that the system predicts, such as "0.8*T_key".
     name : str
         Name of the column; default ``quantity@when``.
+
+    Raises
+    ------
+    ValueError
+        For a `when` that is none of these.
+
+    Examples
+    --------
+    >>> from dynsim import At, First, sweep
+    >>> from dynsim.systems import signal_noise
+    >>> measures = [At("train_loss", 0), At("train_loss", First("train_loss", "<", 0.5), name="just_below")]
+    >>> table = sweep(signal_noise.experiment("tiny"), seeds=2, measure=measures, workers=1)
+    >>> bool((table["just_below"] < 0.5).all()), bool((table["train_loss@0"] > 0.5).all())
+    (True, True)
     """
 
     quantity: str
@@ -285,8 +314,22 @@ class Verdicts:
     Parameters
     ----------
     system : str
+        Name of the system, as `dynsim.registry.system_module` takes it.
     claims : tuple of str
-        Their ids; empty for all of the system.
+        Their ids; empty, the default, for all of the system.
+
+    Raises
+    ------
+    ValueError
+        For an unknown system or claim, naming the nearest valid one.
+
+    Examples
+    --------
+    >>> from dynsim import Verdicts, sweep
+    >>> from dynsim.systems import signal_noise
+    >>> judged = Verdicts("signal_noise", claims=("noise_bounds",))
+    >>> sweep(signal_noise.experiment("tiny"), seeds=2, measure=judged, workers=1)["noise_bounds"].tolist()
+    ['holds', 'holds']
     """
 
     system: str
@@ -347,6 +390,18 @@ class _VerdictsWatch:
 def bounded_steps(steps: int) -> NDArray:
     """Return steps to record: 0 to 125 one by one, then 1/125 of the step apart, and 24 evenly spaced ones.
 
+    Parameters
+    ----------
+    steps : int
+        Horizon, >= 0.
+
+    Returns
+    -------
+    ndarray of int
+        Ascending, with 0 and `steps`; as many as some 125 log(steps / 125) beyond the first.
+
+    Examples
+    --------
     >>> len(bounded_steps(1000)), len(bounded_steps(100_000))
     (401, 984)
     """
@@ -357,5 +412,11 @@ def bounded_steps(steps: int) -> NDArray:
 
 
 def seldom(steps: int) -> int:
-    """Return the spacing of quantities on fresh samples in a bounded record."""
+    """Return the spacing, in steps, of quantities on fresh samples in a bounded record: 1/24 of the horizon, at least 1.
+
+    Parameters
+    ----------
+    steps : int
+        Horizon, >= 0; of a flow, its recorded times.
+    """
     return max(1, steps // SELDOM)

@@ -21,7 +21,15 @@ __all__ = ["Column", "Computed", "Measure", "Watch", "Watched", "require_kind"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: what it means, and whether a cell holds a number, a word or a list of numbers."""
+    """A column of a table.
+
+    Parameters
+    ----------
+    doc : str
+        What it means, in a sentence.
+    kind : {"number", "word", "numbers"}
+        Whether a cell holds a number, a word, or a list of numbers. Default "number".
+    """
 
     doc: str
     kind: Literal["number", "word", "numbers"] = "number"
@@ -35,29 +43,72 @@ class Watch(Protocol):
     """
 
     @property
-    def settled(self) -> NDArray | bool: ...
-    def see(self, state: State) -> None: ...
-    def result(self, run: Trajectory) -> Mapping[str, NDArray]: ...
+    def settled(self) -> NDArray | bool:
+        """Replicates whose result is final: bool, one for all or of shape (R,)."""
+
+    def see(self, state: State) -> None:
+        """Take note of a state; states come in the order of the run, the start first.
+
+        Parameters
+        ----------
+        state : State
+            Live: copy what is kept.
+        """
+
+    def result(self, run: Trajectory) -> Mapping[str, NDArray]:
+        """Return the value of each column, when the run is over.
+
+        Parameters
+        ----------
+        run : Trajectory
+            With the quantities of the measure's `record`.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            Column to numbers or words, of shape (R,), or () in a run without replicates; lists of numbers have one axis more.
+        """
 
 
 class Measure(Protocol):
     """What to read off a run. A measure of your own is a frozen dataclass (its repr describes it) with these members.
 
-    - `columns`: name of each column it yields, and its `Column`;
-    - `record`: quantities that `Watch.result` finds in the run, at a bounded number of steps; mostly empty;
-    - `watch(watched)`: the live counterpart for one run;
-    - `kinds`, if it is of some of a system's kinds of settings only: their types (see `require_kind`).
+    It may have one more, `kinds`, if it is of some of a system's kinds of settings only: their types (see `require_kind`).
     """
 
     @property
-    def columns(self) -> Mapping[str, Column]: ...
+    def columns(self) -> Mapping[str, Column]:
+        """Name of each column it yields, and what that means."""
+
     @property
-    def record(self) -> tuple[str, ...]: ...
-    def watch(self, watched: Watched) -> Watch: ...
+    def record(self) -> tuple[str, ...]:
+        """Quantities that `Watch.result` finds in the run, at a bounded number of steps; mostly empty."""
+
+    def watch(self, watched: Watched) -> Watch:
+        """Return the live counterpart for one run.
+
+        Parameters
+        ----------
+        watched : Watched
+            The run, with its experiment and its system.
+        """
 
 
 def require_kind(measure: Measure, experiment: Experiment) -> None:
-    """Raise a ValueError unless the experiment's setting is of a kind that the measure is of; nothing that a sweep varies changes it."""
+    """Refuse an experiment whose setting is not of a kind that the measure is of; nothing that a sweep varies changes it.
+
+    Parameters
+    ----------
+    measure : Measure
+        One without `kinds` is of all.
+    experiment : Experiment
+        What is to be measured.
+
+    Raises
+    ------
+    ValueError
+        Naming the kinds of setting that the measure is of.
+    """
     kinds: tuple[type, ...] = getattr(measure, "kinds", ())
     if kinds and not isinstance(experiment.setting, kinds):
         raise ValueError(f"measure {measure!r} is of settings of kind {', '.join(kind.__name__ for kind in kinds)}, "
@@ -65,7 +116,15 @@ def require_kind(measure: Measure, experiment: Experiment) -> None:
 
 
 class Computed:
-    """Watch of numbers that `read` makes of the finished run, by name of the column; `settled` unless they need the run's steps."""
+    """Watch of numbers that are made of the finished run.
+
+    Parameters
+    ----------
+    read : callable
+        Maps the run to the numbers, by name of the column.
+    settled : bool, default True
+        False if they need the run to its horizon: it then does not end when all else is measured.
+    """
 
     def __init__(self, read: Callable[[Trajectory], Mapping[str, Any]], *, settled: bool = True) -> None:
         self.read, self.settled = read, settled
@@ -81,11 +140,15 @@ class Computed:
 class Watched:
     """A run that is watched.
 
-    Attributes
+    Parameters
     ----------
     experiment : Experiment
         With the number of steps of this run.
     system : System
+        The system that is run, with or without replicates.
+
+    Attributes
+    ----------
     watches : dict
         Measure to its watch, in the order in which they see a state.
     lost_at : ndarray, shape replicates
@@ -105,7 +168,18 @@ class Watched:
         return np.shape(self.system.start)[:-1]
 
     def watch(self, measure: Measure) -> Watch:
-        """Return the watch of a measure: one for all that ask for it, before them in the order."""
+        """Return the watch of a measure: one for all that ask for it, before them in the order.
+
+        Parameters
+        ----------
+        measure : Measure
+            Equal measures have one watch.
+
+        Raises
+        ------
+        ValueError
+            If the measure is of another kind of setting, or of a quantity that the system does not have.
+        """
         if measure not in self.watches:
             require_kind(measure, self.experiment)
             made = measure.watch(self)
@@ -113,7 +187,18 @@ class Watched:
         return self.watches[measure]
 
     def scalar(self, quantity: str) -> Observable:
-        """Return an observable that is one number a replicate; a ValueError says what else is wrong with it."""
+        """Return an observable that is one number a replicate.
+
+        Parameters
+        ----------
+        quantity : str
+            Its name.
+
+        Raises
+        ------
+        ValueError
+            If the system does not have it, naming the nearest one, or if it has axes.
+        """
         if quantity not in self.system.observables:
             raise ValueError(unknown_name("recorded quantity", quantity, self.system.observables))
         observable = self.system.observables[quantity]
@@ -124,7 +209,15 @@ class Watched:
         return observable
 
     def alone(self, state: State, index: int) -> tuple[SimpleNamespace, SimpleNamespace]:
-        """Return views and cache of one replicate: for what is too expensive to read for all when one needs it."""
+        """Return views and cache of one replicate: for what is too expensive to read for all when one needs it.
+
+        Parameters
+        ----------
+        state : State
+            The live state of all replicates.
+        index : int
+            Number of the replicate, from 0; without replicates it does not matter.
+        """
         if not self.lead:
             return state.views, state.cache
         if index not in self._alone:
@@ -136,7 +229,13 @@ class Watched:
         return kept[2]
 
     def see(self, state: State) -> NDArray | bool:
-        """Show every watch the state; return which replicates are settled for all of them."""
+        """Show every watch the state; return which replicates are settled for all of them.
+
+        Parameters
+        ----------
+        state : State
+            States come in the order of the run.
+        """
         lost = ~(np.isfinite(state.cache.loss) | self._settled)
         if lost.any():
             self.lost_at[lost & (self.lost_at < 0)] = state.step

@@ -31,24 +31,46 @@ class Optimizer(Protocol):
 
     A rule of your own is a frozen dataclass with these members:
 
-    - `lr`: a float, an array over replicates, or a function of the step returning either;
-    - `kind`: see `Kind`; it decides for which reduced systems the rule is exact;
-    - `needs`: "signs" if only the sign of each entry of the gradient matters (no memory), else "gradient";
-    - `init(params, scale)`: arrays of the state, as a dict;
-    - `step(params, grad, state, step, scale)`: update `params` in place. `grad` may be overwritten.
-
-    `params` and `grad` have shape (*replicates, P); `scale` is 1.0 or an array that broadcasts to it:
-    a coordinate of the system moves by `lr * scale * direction`.
+    `lr`, a float, an array over replicates, or a function of the step returning either, and those below.
     """
 
     lr: Rate
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """How the rule answers when the gradient of one coordinate is scaled: decides for which reduced systems it is exact, see `Kind`."""
+
     @property
-    def needs(self) -> Literal["signs", "gradient"]: ...
-    def init(self, params: NDArray, scale: NDArray | float) -> State: ...
-    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None: ...
+    def needs(self) -> Literal["signs", "gradient"]:
+        """What the rule reads: "signs" if only the sign of each entry of the gradient matters (no memory), else "gradient"."""
+
+    def init(self, params: NDArray, scale: NDArray | float) -> State:
+        """Return the arrays of the rule's memory, by name; of a name that begins with an underscore, a buffer.
+
+        Parameters
+        ----------
+        params : ndarray, shape (*replicates, P)
+            Parameters before the first step.
+        scale : float or ndarray
+            Step scale of the system, 1.0 or an array that broadcasts to `params`.
+        """
+
+    def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
+        """Move the parameters in place: a coordinate by lr * scale * direction.
+
+        Parameters
+        ----------
+        params : ndarray, shape (*replicates, P)
+            Parameters, which are moved.
+        grad : ndarray, shape (*replicates, P)
+            Gradient of the loss, or with `needs` "signs" what has its signs; may be overwritten.
+        state : dict of str to ndarray
+            What `init` returned, which is updated.
+        step : int
+            Updates made before, from 0.
+        scale : float or ndarray
+            As for `init`.
+        """
 
 
 def _check_lr(lr: Rate) -> None:
@@ -120,16 +142,34 @@ def _move_by_sign(params: NDArray, direction: NDArray, stride: NDArray, moving: 
 
 @dataclass(frozen=True)
 class GradientDescent:
-    r"""Gradient descent, with `momentum` > 0 the heavy ball.
+    r"""Gradient descent, with `momentum` > 0 the heavy ball (Polyak 1964).
 
     .. math:: m \leftarrow \beta m + g, \qquad p \leftarrow p - \eta m
+
+    with p the parameters, g the gradient of the loss there, and m = 0 at first. At a constant rate each step is then
+    :math:`-\eta g` plus :math:`\beta` times the step before, which is Polyak's form.
 
     Parameters
     ----------
     lr : float, array or callable
         Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
     momentum : float, default 0.0
-        beta in [0, 1).
+        The factor beta of the velocity m, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a hyper-parameter out of range, naming the allowed one.
+
+    Examples
+    --------
+    >>> from dynsim import GradientDescent, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> run = simulate(system, GradientDescent(lr=0.1), steps=200)
+    >>> heavy = simulate(system, GradientDescent(lr=0.1, momentum=0.9), steps=200)
+    >>> [round(float(loss), 4) for loss in (run["train_loss"][0], run["train_loss"][-1], heavy["train_loss"][-1])]
+    [0.7139, 0.0107, 0.0002]
     """
 
     lr: Rate
@@ -146,7 +186,7 @@ class GradientDescent:
         return {"velocity": np.zeros_like(params)} if self.momentum else {}
 
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
-        """Move `params` in place."""
+        """Move `params` in place: see `Optimizer.step`."""
         if self.momentum:
             velocity = state["velocity"]
             velocity *= self.momentum
@@ -157,17 +197,34 @@ class GradientDescent:
 
 @dataclass(frozen=True)
 class SignGD:
-    r"""Sign gradient descent, with `momentum` > 0 sign momentum.
+    r"""Sign gradient descent, with `momentum` > 0 sign momentum (signSGD and Signum of Bernstein et al., arXiv 1802.04434).
 
     .. math:: m \leftarrow \beta m + (1 - \beta) g, \qquad p \leftarrow p - \eta\,\mathrm{sgn}(m),
               \qquad \mathrm{sgn}(0) = 0
+
+    with p the parameters, g the gradient of the loss there, and m = 0 at first.
 
     Parameters
     ----------
     lr : float, array or callable
         Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
     momentum : float, default 0.0
-        beta in [0, 1).
+        The factor beta of the running mean m, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        For a hyper-parameter out of range, naming the allowed one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim import SignGD, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> run = simulate(system, SignGD(lr=0.01), steps=1)
+    >>> print(np.unique(np.abs(run.final - system.start).round(9)))  # lr, or 0 where the gradient is 0
+    [0.   0.01]
     """
 
     lr: Rate
@@ -188,7 +245,7 @@ class SignGD:
         return {"mean": np.zeros_like(params)} if self.momentum else {}
 
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
-        """Move `params` in place."""
+        """Move `params` in place: see `Optimizer.step`."""
         if "_stride" not in state or callable(self.lr):
             state["_stride"] = _stride(self.lr, step, scale, params)
             state["_moving"] = np.empty(params.shape, dtype=bool)
@@ -234,10 +291,12 @@ def _divisor(root: NDArray, eps: float, out: NDArray | None = None) -> NDArray:
 
 @dataclass(frozen=True)
 class Adam:
-    r"""Adam with bias correction; `eps` = 0 is allowed and makes it exact on lumped systems.
+    r"""Adam (Kingma and Ba, arXiv 1412.6980) with bias correction; `eps` = 0 is allowed and makes it exact on lumped systems.
 
     .. math:: m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad
               p \leftarrow p - \eta\,\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \epsilon}
+
+    with p the parameters, g the gradient of the loss there, t = 1 at the first update, and m = v = 0 before it.
 
     The state keeps :math:`\sqrt v`, updated without squares, so that gradients down to 1e-308 (instead of
     1e-154) count. With eps = 0 a coordinate whose gradients were all exactly 0 does not move (0/0 := 0).
@@ -246,10 +305,24 @@ class Adam:
     ----------
     lr : float, array or callable
         Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
-    beta1, beta2 : float
-        Decay rates in [0, 1).
+    beta1, beta2 : float, default 0.9 and 0.999
+        Decay rates of the two moments m and v, in [0, 1).
     eps : float, default 1e-8
         Added to the root of the bias-corrected second moment; >= 0.
+
+    Raises
+    ------
+    ValueError
+        For a hyper-parameter out of range, naming the allowed one.
+
+    Examples
+    --------
+    >>> from dynsim import Adam, SignGD, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> first, sign = (simulate(system, rule, steps=1).final for rule in (Adam(lr=0.01, eps=0.0), SignGD(lr=0.01)))
+    >>> print(abs(first - sign).max() < 1e-15)  # its first step is a sign step
+    True
     """
 
     lr: Rate
@@ -266,7 +339,7 @@ class Adam:
 
     @property
     def kind(self) -> Kind:
-        """Of degree 0 exactly when eps = 0."""
+        """The kind "sign" for eps = 0: a gradient twice as large then makes the same step. Else "coordinatewise"."""
         return "sign" if self.eps == 0 else "coordinatewise"
 
     def init(self, params: NDArray, scale: NDArray | float) -> State:
@@ -274,7 +347,7 @@ class Adam:
         return {"mean": np.zeros_like(params), "root": np.zeros_like(params)}
 
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
-        """Move `params` in place."""
+        """Move `params` in place: see `Optimizer.step`."""
         mean, root = state["mean"], state["root"]
         _average_squares(root, grad, self.beta2)
         mean *= self.beta1
@@ -288,9 +361,11 @@ class Adam:
 
 @dataclass(frozen=True)
 class RMSprop:
-    r"""RMSprop, without momentum, centring or bias correction.
+    r"""RMSprop (after a lecture of Tieleman and Hinton, 2012), without momentum, centring or bias correction.
 
     .. math:: v \leftarrow \alpha v + (1-\alpha) g^2,\quad p \leftarrow p - \eta\,\frac{g}{\sqrt v + \epsilon}
+
+    with p the parameters, g the gradient of the loss there, and v = 0 at first.
 
     As `Adam` the state keeps :math:`\sqrt v`; with eps = 0 a coordinate whose gradients were all exactly 0 does not move.
 
@@ -299,9 +374,24 @@ class RMSprop:
     lr : float, array or callable
         Learning rate eta > 0; an array runs over replicates, a callable maps the step to either.
     alpha : float, default 0.99
-        Decay rate in [0, 1).
+        Decay rate of the second moment v, in [0, 1).
     eps : float, default 1e-8
         Added to the root; >= 0.
+
+    Raises
+    ------
+    ValueError
+        For a hyper-parameter out of range, naming the allowed one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim import RMSprop, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> run = simulate(system, RMSprop(lr=0.01, eps=0.0), steps=1)
+    >>> print(np.unique(np.abs(run.final - system.start).round(9)))  # the first step is lr / sqrt(1 - alpha) long
+    [0.  0.1]
     """
 
     lr: Rate
@@ -316,7 +406,7 @@ class RMSprop:
 
     @property
     def kind(self) -> Kind:
-        """Of degree 0 exactly when eps = 0."""
+        """The kind "sign" for eps = 0: a gradient twice as large then makes the same step. Else "coordinatewise"."""
         return "sign" if self.eps == 0 else "coordinatewise"
 
     def init(self, params: NDArray, scale: NDArray | float) -> State:
@@ -324,7 +414,7 @@ class RMSprop:
         return {"root": np.zeros_like(params)}
 
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
-        """Move `params` in place."""
+        """Move `params` in place: see `Optimizer.step`."""
         root = state["root"]
         _average_squares(root, grad, self.alpha)
         grad /= _divisor(root, self.eps)
@@ -333,14 +423,31 @@ class RMSprop:
 
 @dataclass(frozen=True)
 class ClipNorm:
-    r"""Another rule on the gradient scaled down to a norm: :math:`g \leftarrow g \min(1, c / \|g\|)`, over all parameters of a replicate.
+    r"""Another rule on the gradient g scaled down to a norm: :math:`g \leftarrow g \min(1, c / \|g\|)`, over all parameters of a replicate.
+
+    After Pascanu, Mikolov and Bengio, arXiv 1211.5063. No reduced system is exact for it: the norm is that of the whole gradient.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Not `GradientFlow`, nor SignGD without momentum, which reads signs alone.
+        The rule; not `GradientFlow`, nor SignGD without momentum, which reads signs alone.
     max_norm : float, default 1.0
-        c > 0.
+        The norm c, finite and > 0.
+
+    Raises
+    ------
+    ValueError
+        For a rule that cannot be clipped, or a norm out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim import ClipNorm, GradientDescent, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> run = simulate(system, ClipNorm(GradientDescent(lr=0.1), max_norm=0.01), steps=1)
+    >>> print(round(np.linalg.norm(run.final - system.start), 6))  # lr * max_norm: the gradient was larger
+    0.001
     """
 
     optimizer: Any
@@ -364,7 +471,7 @@ class ClipNorm:
         return self.optimizer.init(params, scale)
 
     def step(self, params: NDArray, grad: NDArray, state: State, step: int, scale: NDArray | float) -> None:
-        """Move `params` in place."""
+        """Move `params` in place: see `Optimizer.step`."""
         norm = np.linalg.norm(grad, axis=-1, keepdims=True)
         grad *= self.max_norm / np.maximum(norm, self.max_norm)
         self.optimizer.step(params, grad, state, step, scale)
@@ -380,14 +487,30 @@ class GradientFlow:
 
     .. math:: \dot p = -\nabla L(p)
 
-    The local error of each entry p of a step is kept near rtol |p| + atol, in the mean square over all entries.
+    with p the parameters and L the loss. The local error of each entry p of a step is kept near rtol |p| + atol, in the mean square
+    over all entries.
 
     Parameters
     ----------
     rtol, atol : float
-        Relative and absolute tolerance, > 0; rtol at least 1e-13.
+        Relative and absolute tolerance, > 0 and < 1; rtol at least 1e-13. Default 1e-8 and 1e-12.
     method : {"DOP853", "RK45", "RK23", "Radau", "BDF", "LSODA"}
-        Solver, see `scipy.integrate.solve_ivp`.
+        Solver, see `scipy.integrate.solve_ivp`. Default "DOP853".
+
+    Raises
+    ------
+    ValueError
+        For a tolerance out of range or an unknown method.
+
+    Examples
+    --------
+    >>> from dynsim import GradientDescent, GradientFlow, simulate
+    >>> from dynsim.systems import signal_noise
+    >>> system = signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    >>> flow = simulate(system, GradientFlow(), until=2.0, record=["train_loss"])
+    >>> steps = simulate(system, GradientDescent(lr=0.01), steps=200, record=["train_loss"])
+    >>> flow.clock, round(float(flow["train_loss"][-1]), 3), round(float(steps["train_loss"][-1]), 3)
+    ('time', 0.113, 0.113)
     """
 
     rtol: float = 1e-8

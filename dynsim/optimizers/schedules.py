@@ -20,14 +20,20 @@ class LinearDecay:
     Parameters
     ----------
     peak : float
-        > 0.
+        The largest rate, finite and > 0.
     steps : int
         Horizon, >= 1.
-    warmup : int
+    warmup : int, default 0
         Steps of the rise, in [0, steps).
+
+    Raises
+    ------
+    ValueError
+        For a number out of range, naming the allowed one.
 
     Examples
     --------
+    >>> from dynsim import LinearDecay
     >>> rate = LinearDecay(0.1, steps=10, warmup=2)
     >>> [round(float(rate(t)), 4) for t in (0, 1, 2, 6, 9)]
     [0.05, 0.1, 0.1, 0.05, 0.0125]

@@ -25,8 +25,15 @@ OPTIMIZERS: Mapping[str, type] = {
 
 
 def has_rate(rule: Any) -> bool:
-    """True if a rule, or a class of rules, has a learning rate: all but gradient flow, which has a time instead of steps.
+    """Tell whether a rule has a learning rate: all but gradient flow, which has a time instead of steps.
 
+    Parameters
+    ----------
+    rule : Optimizer or GradientFlow, or a class of these
+        The rule.
+
+    Examples
+    --------
     >>> has_rate(SignGD), has_rate(GradientFlow())
     (True, False)
     """
@@ -34,8 +41,20 @@ def has_rate(rule: Any) -> bool:
 
 
 def as_optimizer(rule: Any) -> Any:
-    """Return `rule`; a class stands for its instance at default hyper-parameters (its lr does not matter).
+    """Return a rule; a class stands for its instance at default hyper-parameters.
 
+    Parameters
+    ----------
+    rule : Optimizer or GradientFlow, or a class of these
+        Of a class the rate is 1.0: it stands for a kind of rule, whose rate does not matter.
+
+    Raises
+    ------
+    TypeError
+        For what is no update rule.
+
+    Examples
+    --------
     >>> as_optimizer(SignGD).kind
     'sign'
     """
@@ -49,6 +68,18 @@ def as_optimizer(rule: Any) -> Any:
 def describe(optimizer: Any) -> dict[str, Any]:
     """Return a plain dict that `from_description` turns back into the rule.
 
+    Parameters
+    ----------
+    optimizer : Optimizer or GradientFlow
+        A rate that is a function of the step is told by its name only, which cannot be turned back.
+
+    Returns
+    -------
+    dict
+        JSON-ready: "rule", its name, and its hyper-parameters; an array of rates is a list, a schedule a dict.
+
+    Examples
+    --------
     >>> describe(SignGD(5e-5))
     {'rule': 'signgd', 'lr': 5e-05, 'momentum': 0.0}
     >>> describe(ClipNorm(GradientDescent(0.1), max_norm=2.0))
@@ -70,13 +101,26 @@ def describe(optimizer: Any) -> dict[str, Any]:
 
 
 def has_schedule(rule: Any) -> bool:
-    """True if the rate of a rule is one of the `SCHEDULES`."""
+    """Tell whether the rate of a rule is a schedule that can be written to a file, such as `LinearDecay`.
+
+    Parameters
+    ----------
+    rule : Optimizer or GradientFlow
+        The rule.
+    """
     return type(getattr(rule, "lr", None)) in SCHEDULES.values()
 
 
 def rule_fields(rule: Any) -> list[str]:
     """Return the names of what `changed_rule` takes: the rule's hyper-parameters, and "clip" where its gradient is clipped.
 
+    Parameters
+    ----------
+    rule : Optimizer or GradientFlow
+        The rule; of one that is no dataclass, "lr" alone is known.
+
+    Examples
+    --------
     >>> rule_fields(ClipNorm(SignGD(0.1, momentum=0.9)))
     ['lr', 'momentum', 'clip']
     """
@@ -86,8 +130,24 @@ def rule_fields(rule: Any) -> list[str]:
 
 
 def changed_rule(rule: Any, changes: Mapping[str, Any]) -> Any:
-    """Return a rule with some of its `rule_fields` changed; a number as the rate of a rule with a schedule is its new peak.
+    """Return a rule with some of its `rule_fields` changed.
 
+    Parameters
+    ----------
+    rule : Optimizer or GradientFlow
+        Is not changed.
+    changes : mapping of str to value
+        New values; a number as the rate of a rule with a schedule is its new peak.
+
+    Raises
+    ------
+    TypeError
+        For a name that is none of its fields.
+    ValueError
+        For a value out of range.
+
+    Examples
+    --------
     >>> from dynsim.optimizers import LinearDecay
     >>> changed_rule(ClipNorm(GradientDescent(LinearDecay(0.1, 100))), {"lr": 0.3, "clip": 2.0})
     ClipNorm(optimizer=GradientDescent(lr=LinearDecay(peak=0.3, steps=100, warmup=0), momentum=0.0), max_norm=2.0)
@@ -105,10 +165,20 @@ def changed_rule(rule: Any, changes: Mapping[str, Any]) -> Any:
 def from_description(description: Mapping[str, Any]) -> Any:
     """Return the rule that `describe` described.
 
+    Parameters
+    ----------
+    description : mapping
+        "rule", its name, and its hyper-parameters; "clip" for a norm to which the gradient is clipped.
+
     Raises
     ------
     ValueError
-        If the rule or one of its fields is unknown; the nearest valid name is given.
+        If the rule or one of its fields is unknown, naming the nearest valid one, its rate is missing, or a value is out of range.
+
+    Examples
+    --------
+    >>> from_description({"rule": "gd", "lr": 0.1, "clip": 2.0})
+    ClipNorm(optimizer=GradientDescent(lr=0.1, momentum=0.0), max_norm=2.0)
     """
     fields = dict(description)
     clip = fields.pop("clip", None)
@@ -203,6 +273,11 @@ def from_text(text: str, lr: float | Callable[[str], Any]) -> Any:
 
 def rule_names(text: str) -> list[str]:
     """Split a list of rules at its commas, but for those before a number or a ``name=value``, which belong to the rule before.
+
+    Parameters
+    ----------
+    text : str
+        Rules as `from_text` takes them, with commas between them.
 
     Raises
     ------

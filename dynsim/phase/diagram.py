@@ -70,15 +70,18 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class PhaseDiagram:
-    """A verdict or a number over a plane; arrays are of shape (len(y), len(x)), axis values ascend.
+    """A verdict or a number over a plane, as `phase_diagram` makes it of a sweep; arrays are of shape (ny, nx).
 
-    Attributes
+    Parameters
     ----------
     quantity : str
         Name of the column.
     kind : {"verdict", "number"}
-    x_name, y_name, x_label, y_label : str
+        What the column holds.
+    x_name, y_name : str
+        The varied variables, or names for what is made of them.
     x, y : ndarray, shape (nx,) and (ny,)
+        Their values, ascending.
     values : ndarray
         Of a verdict with a column of margins: the fraction of seeds within tolerance (margin >= 0) among those that have a margin,
         assumptions met or not. Of a verdict without one: the fraction of seeds for which it holds. Of a number: its mean
@@ -90,8 +93,10 @@ class PhaseDiagram:
     counts : mapping of str to ndarray of int
         ``seeds`` that ran, ``known`` that have a margin or a number (NaN is none: not reached, not decided), ``good`` that are
         within tolerance or hold, ``errors`` that failed, and those with each verdict.
+    x_label, y_label : str
+        What is written at the axes; default "".
     doc : str
-        What the column means.
+        What the column means; default "".
     """
 
     quantity: str
@@ -129,9 +134,22 @@ class PhaseDiagram:
         return {word: _ratio(self.counts[word], self.counts["seeds"]) for word in VERDICTS if word in self.counts}
 
     def mostly(self, word: str) -> NDArray:
-        """Tell where most seeds have a verdict, bool.
+        """Tell where most seeds have a verdict.
 
-        "inconclusive": more than half of those that ran. Another verdict: more than half of those that are decided.
+        Parameters
+        ----------
+        word : {"violated", "inconclusive", "not applicable", "holds"}
+            The verdict.
+
+        Returns
+        -------
+        ndarray of bool, shape (ny, nx)
+            For "inconclusive": more than half of the seeds that ran. Else: more than half of those that are decided.
+
+        Raises
+        ------
+        ValueError
+            For another word.
         """
         if word not in VERDICTS:
             raise ValueError(unknown_name("verdict", word, VERDICTS))
@@ -147,8 +165,9 @@ class PhaseDiagram:
 
         Parameters
         ----------
-        level : float
-        descending : bool
+        level : float, default 0.5
+            The value to be reached; of a verdict, the fraction of seeds within tolerance.
+        descending : bool, default False
             Walk from the largest x down: the largest x up to which the level is kept.
 
         Returns
@@ -222,6 +241,7 @@ def phase_diagram(table: Table, x: str | Axis, y: str | Axis, quantity: str) -> 
     Parameters
     ----------
     table : Table
+        As `dynsim.sweep` returns it; it may be unfinished.
     x, y : str or Axis
         Two varied variables, or numbers made of them.
     quantity : str
@@ -363,20 +383,23 @@ class Diagram:
     Parameters
     ----------
     name : str
+        What the command line calls it.
     doc : str
         One sentence: what it shows, and whose statement it is.
     experiment : Experiment
         What is varied.
     x, y : Axis
+        The sides of the plane, made of variables that `over` varies.
     over : mapping of str to sequence, or sequence of mappings
         Points, as `dynsim.sweep.sweep` takes them.
     shown : tuple of str
         Columns to draw, a panel each.
     measure : tuple of str
         What the sweep measures; default the columns shown.
-    seeds : int
+    seeds : int, default 4
+        Seeds of each point, >= 1.
     steps : int, optional
-        Horizon; default what the system says is long enough at each point.
+        Horizon, >= 1; default what the system says is long enough at each point.
 
     Raises
     ------
@@ -413,10 +436,27 @@ class Diagram:
         return self.of(self.table(**arguments))
 
     def table(self, **arguments: Any) -> Table:
-        """Run the sweep and return its table; arguments as for `run`."""
+        """Run the sweep and return its table.
+
+        Parameters
+        ----------
+        **arguments
+            As for `run`.
+        """
         plan = {"over": self.over, "seeds": self.seeds, "measure": self.measure or self.shown, "steps": self.steps, **arguments}
         return sweep(self.experiment, plan.pop("over"), **plan)
 
     def of(self, table: Table) -> dict[str, PhaseDiagram]:
-        """Return a phase diagram a shown column from a table that there is already."""
+        """Return a phase diagram a shown column from a table that there is already.
+
+        Parameters
+        ----------
+        table : Table
+            From `table`, or read from the folder of an earlier run.
+
+        Returns
+        -------
+        dict of str to PhaseDiagram
+            By column, in the order of `shown`.
+        """
         return {quantity: phase_diagram(table, self.x, self.y, quantity) for quantity in self.shown}

@@ -55,12 +55,14 @@ def plot_phase(diagram: PhaseDiagram, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     diagram : PhaseDiagram
+        As `phase_diagram` returns it.
     ax : Axes, optional
         Where to draw, without a colour bar (see `phase_figure`); default new axes, with one.
 
     Returns
     -------
     Axes
+        Those given, or the new ones.
     """
     alone = ax is None
     room = {"right": 1.1, "bottom": 1.25, "top": 0.8}
@@ -85,11 +87,12 @@ def phase_figure(diagrams: Mapping[str, PhaseDiagram] | Iterable[PhaseDiagram], 
     diagrams : mapping of str to PhaseDiagram, or iterable of PhaseDiagram
         At least one.
     title : str
-        One or two sentences above all panels.
+        One or two sentences above all panels; default "", none.
 
     Returns
     -------
     Figure
+        A panel a diagram, in their order.
 
     Raises
     ------

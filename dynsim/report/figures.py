@@ -25,9 +25,19 @@ FIGURES = ("none", "main", "all")
 
 
 def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
-    """Return the names of a system's figures: "none", the "main" ones or "all".
+    """Return the names of a system's figures.
 
-    Matplotlib is not imported for "none".
+    Parameters
+    ----------
+    system : str
+        Name of the system.
+    which : {"none", "main", "all"}
+        Which of them; for "none" Matplotlib is not imported. Default "main".
+
+    Returns
+    -------
+    tuple of str
+        Keys of the system's `FIGURES`; empty where it has none.
     """
     if which == "none":
         return ()
@@ -40,7 +50,7 @@ def figure_names(system: str, which: str = "main") -> tuple[str, ...]:
 class Pictures:
     """Figures of one run.
 
-    Attributes
+    Parameters
     ----------
     svg : mapping of str to str
         Name to markup.
@@ -59,12 +69,25 @@ class Pictures:
 def draw_each(
     run: Trajectory, names: Iterable[str], keep: Callable[[str, Any], None], progress: Progress | None = None
 ) -> tuple[list[str], list[str]]:
-    """Draw figures of a run and hand each, with its name, to `keep`; one that fails takes none of the others with it.
+    """Draw figures of a run one by one; one that fails takes none of the others with it.
+
+    Parameters
+    ----------
+    run : Trajectory
+        A single run of a system in the registry.
+    names : iterable of str
+        Names in the `FIGURES` of the run's system.
+    keep : callable
+        Called with the name and the drawn figure, which is freed afterwards unless it is kept.
+    progress : callable, optional
+        Called with the number of figures drawn and of all.
 
     Returns
     -------
-    skipped, failed : list of str
-        One sentence a figure that the run has no data for, and a figure that went wrong.
+    skipped : list of str
+        One sentence a figure that the run has no data for.
+    failed : list of str
+        One sentence a figure that went wrong.
     """
     names = tuple(names)
     skipped: list[str] = []
@@ -97,6 +120,7 @@ def pictures(run: Trajectory, names: Iterable[str], progress: Progress | None = 
     Parameters
     ----------
     run : Trajectory
+        A single run of a system in the registry.
     names : iterable of str
         Names in the `FIGURES` of the run's system; none import no Matplotlib.
     progress : callable, optional
@@ -105,6 +129,7 @@ def pictures(run: Trajectory, names: Iterable[str], progress: Progress | None = 
     Returns
     -------
     Pictures
+        What could not be drawn is among `skipped` or `failed`, with the reason: nothing is raised.
     """
     svg: dict[str, str] = {}
     captions: dict[str, str] = {}

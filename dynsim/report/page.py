@@ -59,9 +59,9 @@ def html_report(run: Trajectory, figures: str = "main", *, title: str = "") -> s
     run : Trajectory
         A single run of a system in the registry, simulated or loaded.
     figures : {"none", "main", "all"}
-        Figures to draw; one that the run has no data for is told in a sentence.
+        Figures to draw; one that the run has no data for is told in a sentence. Default "main".
     title : str
-        What to call the run, after the name of its system.
+        What to call the run, after the name of its system; default "", nothing.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def html_report(run: Trajectory, figures: str = "main", *, title: str = "") -> s
 
     Examples
     --------
-    >>> from dynsim.report import html_report
+    >>> from dynsim import html_report
     >>> from dynsim.systems import signal_noise
     >>> text = html_report(signal_noise.experiment("tiny").run(), figures="none", title="preset tiny")
     >>> text[:15], "<h1>signal_noise, preset tiny</h1>" in text
@@ -88,7 +88,17 @@ def html_report(run: Trajectory, figures: str = "main", *, title: str = "") -> s
 
 
 def page(summary: Summary, drawn: Pictures, title: str = "") -> str:
-    """Return the page of a run whose verdicts and figures are there already; see `html_report`."""
+    """Return the page of a run whose verdicts and figures are there already; see `html_report`.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of `dynsim.summary.summarise`.
+    drawn : Pictures
+        Of `pictures`.
+    title : str
+        What to call the run, after the name of its system; default "", nothing.
+    """
     from ..plotting import VERDICT_COLOURS
 
     system = summary.run.provenance["system"]

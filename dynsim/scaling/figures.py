@@ -43,6 +43,7 @@ def plot_scaling(
     table : mapping of str to array
         As for `fit_power_law`.
     quantity : str
+        The column y, > 0.
     over : str or sequence of str
         The first is the variable of the horizontal axis; every other value of the other fitted variables has
         a line of its own, at most six evenly spaced ones being drawn.
@@ -92,12 +93,14 @@ def scaling_figure(table: Any, quantity: str, law: PowerLaw, theory: Mapping[str
     table, quantity
         What the law was fitted to.
     law : PowerLaw
+        As `fit_power_law` returned it.
     theory : mapping of str to float, optional
         Exponents to compare with; default those of the law.
 
     Returns
     -------
     Figure
+        Two rows of panels, a column a variable.
     """
     count = len(law.exponents)
     figure = plotting.new_figure(max(0.95 * (count + 1) + 3.0 * count, 4.6), 6.6)

@@ -55,6 +55,7 @@ def fit_power_law(
     Returns
     -------
     PowerLaw
+        ``law["lr"]`` is the `Exponent` of lr, with its interval; prints as a table with local slopes and what was left out.
 
     Raises
     ------

@@ -22,14 +22,16 @@ def wilson_interval(successes: int, total: int, level: float = 0.95) -> tuple[fl
     Parameters
     ----------
     successes, total : int
-        0 <= successes <= total.
-    level : float
+        How often it happened, and of how many; 0 <= successes <= total.
+    level : float, default 0.95
         Confidence level, between 0 and 1.
 
     Returns
     -------
-    (low, high) : tuple of float
-        (NaN, NaN) where nothing was tried.
+    low : float
+        Lower end, in [0, 1]; NaN where nothing was tried.
+    high : float
+        Upper end, likewise.
 
     Raises
     ------
@@ -72,8 +74,10 @@ def mean_interval(
 
     Returns
     -------
-    low, high : float, or ndarray of shape (...)
-        NaN for a single seed. A bound of the bootstrap is infinite where too many resamples have no spread
+    low : float, or ndarray of shape (...)
+        Lower end; NaN for a single seed.
+    high : float, or ndarray of shape (...)
+        Upper end, likewise. A bound of the bootstrap is infinite where too many resamples have no spread
         to be divided by: always below four seeds at level 0.95, and later where many values are equal.
 
     Raises

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..plain import plain
-from ..tabular import csv_text
+from ..tabular import csv_text, html_text
 from .intervals import ROUNDING
 
 __all__ = ["Exponent", "LeftOut", "LocalSlope", "PowerLaw", "Worst"]
@@ -27,9 +26,10 @@ COLUMNS = ("kind", "variable", "low_x", "high_x", "value", "low", "high", "theor
 class Exponent:
     """The fitted exponent of one variable.
 
-    Attributes
+    Parameters
     ----------
     name : str
+        The variable.
     value, low, high : float
         Mean over seeds and its interval.
     theory : float or None
@@ -60,12 +60,12 @@ class Exponent:
 class LocalSlope:
     """The slope between two neighbouring values of one variable, all others equal.
 
-    Attributes
+    Parameters
     ----------
     low_x, high_x : float
         The two values.
     value, low, high : float
-        d log y / d log x between them, mean over seeds, and its interval.
+        Slope d log y / d log x between them, mean over seeds, and its interval.
     lines : int
         Number of combinations of the other variables that have both values; the slope is averaged over them.
     """
@@ -82,7 +82,7 @@ class LocalSlope:
 class LeftOut:
     """A point of the design that is not in the fit.
 
-    Attributes
+    Parameters
     ----------
     x : dict of str to float
         Where it lies.
@@ -111,7 +111,7 @@ class LeftOut:
 class Worst:
     """The point whose mean over seeds is farthest from the law.
 
-    Attributes
+    Parameters
     ----------
     residual : float
         Mean over seeds of log y, minus the law.
@@ -125,9 +125,9 @@ class Worst:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """A fitted power law y = prefactor * prod_j x_j^beta_j.
+    """A fitted power law y = prefactor * prod_j x_j^beta_j, as `fit_power_law` returns it.
 
-    Attributes
+    Parameters
     ----------
     quantity : str
         The column that was fitted.
@@ -136,7 +136,7 @@ class PowerLaw:
     log_prefactor : float
         Mean intercept: log y at all x_j = 1.
     prefactor, prefactor_low, prefactor_high : float
-        exp of the mean intercept and of the ends of its interval.
+        The exponential of the mean intercept and of the ends of its interval.
     level : float
         Confidence level of all intervals.
     method : str
@@ -153,6 +153,25 @@ class PowerLaw:
         Points left out because a seed did not get there within the horizon, or because a cell failed.
     local : dict of str to tuple of LocalSlope
         Slopes between neighbouring values: where they still change, the exponent has not converged.
+
+    Examples
+    --------
+    >>> from dynsim.scaling import fit_power_law
+    >>> lr = [1.0, 2.0, 4.0, 8.0]
+    >>> table = {"lr": 2 * lr, "seed": 4 * [0] + 4 * [1], "T": [9.0, 4.0, 2.0, 1.0, 8.0, 4.0, 2.0, 1.0]}
+    >>> law = fit_power_law(table, "T", over="lr", theory={"lr": -1.0})
+    >>> print(law)
+    T ~ lr^-1.025   (95 % intervals: Student t over 2 seeds)
+      exponent of      fitted  interval                theory           range fitted
+      lr              -1.0255  [-1.3494, -0.7016]          -1  inside   4 values, factor 8
+      prefactor 8.337  [4.938, 14.08]
+      4 points, 2 seeds, 8 cells; R^2 0.99822; the point farthest from the law is -0.0236 off in log y, at lr=2
+      local slopes in lr (theory -1), between neighbouring values
+        1 .. 2                -1.0850  [-2.1645, -0.0054]
+        2 .. 4                -1.0000  [-1.0000, -1.0000]
+        4 .. 8                -1.0000  [-1.0000, -1.0000]
+    >>> float(law.predict({"lr": 16.0}))
+    0.49
     """
 
     quantity: str
@@ -180,7 +199,23 @@ class PowerLaw:
         raise KeyError(f"no exponent of {name!r}; fitted: {', '.join(e.name for e in self.exponents)}")
 
     def predict(self, x: Mapping[str, ArrayLike]) -> Any:
-        """Return the law's y at values of all fitted variables, broadcast against each other."""
+        """Return the law's y at values of the fitted variables.
+
+        Parameters
+        ----------
+        x : mapping of str to array
+            Each fitted variable to values > 0; they are broadcast against each other.
+
+        Returns
+        -------
+        float or ndarray
+            Of the shape they broadcast to.
+
+        Raises
+        ------
+        KeyError
+            If a fitted variable is missing.
+        """
         log_y = self.log_prefactor + sum(e.value * np.log(np.asarray(x[e.name], dtype=float)) for e in self.exponents)
         return np.exp(log_y)
 
@@ -244,13 +279,7 @@ class PowerLaw:
         return found
 
     def _repr_html_(self) -> str:
-        def cell(x: Any) -> str:
-            return f"{x:.5g}" if isinstance(x, float) else html.escape(str(x))
-
-        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-        rows = "".join("<tr>" + "".join(f"<td>{cell(x)}</td>" for x in row) + "</tr>" for row in self.rows())
-        caption = html.escape(f"{self.quantity}: {self.source_of_intervals}, R^2 {self.r_squared:.5f}")
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return html_text(COLUMNS, self.rows(), caption=f"{self.quantity}: {self.source_of_intervals}, R^2 {self.r_squared:.5f}")
 
     def to_csv(self) -> str:
         """Return `rows` as CSV text, with a line of column names."""

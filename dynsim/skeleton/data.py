@@ -9,7 +9,15 @@ from dynsim.settings import build_setting, check_number, check_whole, replaced
 
 @dataclass(frozen=True)
 class Setting:
-    """Dimension d of the tokens, labelled tokens N of a prompt, prompts B, and the value at which both weights start."""
+    """Size of the task, and where training starts.
+
+    Parameters
+    ----------
+    d, N, B : int
+        Dimension of the tokens, labelled tokens of a prompt, number of prompts; >= 1.
+    start : float
+        Value at which both weights start, > 0.
+    """
 
     d: int = 8
     N: int = 32
@@ -22,13 +30,16 @@ class Setting:
         check_number(self, "start", positive=True)
 
     def replace(self, **changes):
+        """Return a copy with some fields changed; a ValueError names the nearest valid field."""
         return replaced(self, changes)
 
     def to_dict(self):
+        """Return the fields as plain data, for files."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values):
+        """Build a setting from plain data; a ValueError names the nearest valid field."""
         return build_setting(cls, values)
 
 

@@ -50,12 +50,30 @@ class LinearAttention:
 
 
 def dense(setting, seed=0):
-    """Draw the prompts of a seed."""
+    """Draw the model on the prompts of a seed.
+
+    Parameters
+    ----------
+    setting : Setting
+        Size of the task, and where training starts.
+    seed : int
+        Of the prompts, >= 0; another one draws others.
+    """
     s, y = draw(setting, seed)
     about = {"system": __package__, "engine": "dense", "setting": setting.to_dict(), "seed": seed}
     return LinearAttention(s, y, np.full(2, setting.start), {"a": np.mean(s**2), "b": np.mean(s * y)}, about)
 
 
 def best(setting, optimizer, seed=0):
-    """Return the smallest system that is exact for the rule: there is one only."""
+    """Return the smallest system that is exact for a rule: here there is one only.
+
+    Parameters
+    ----------
+    setting : Setting
+        Size of the task, and where training starts.
+    optimizer : Optimizer or GradientFlow
+        The rule.
+    seed : int
+        Of the prompts, >= 0.
+    """
     return dense(setting, seed)

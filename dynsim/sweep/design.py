@@ -44,7 +44,12 @@ class Grid:
     Parameters
     ----------
     axes : mapping of str to sequence
-        Variable to its values.
+        Variable to its values, at least one and all different: finite numbers, words or truth values.
+
+    Raises
+    ------
+    ValueError
+        For a variable without a value or with one twice, or a value that is none of these.
 
     Examples
     --------
@@ -86,7 +91,23 @@ class Grid:
 
 @dataclass(frozen=True)
 class Points:
-    """An explicit list of points, each a mapping of the same variables to values."""
+    """An explicit list of points.
+
+    Parameters
+    ----------
+    points : sequence of mapping of str to value
+        At least one, all different, each giving the same variables a value: a finite number, a word or a truth value.
+
+    Raises
+    ------
+    ValueError
+        If there is no point, one comes twice, one has other variables, or a value is none of these.
+
+    Examples
+    --------
+    >>> len(Points([{"m_k": 25, "lr": 1e-6}, {"m_k": 50, "lr": 2e-6}]))
+    2
+    """
 
     points: Sequence[Mapping[str, Any]]
 
@@ -132,12 +153,19 @@ class Sampled:
         Uniform in the logarithm where both ends are > 0, else uniform. A range with two integer ends gives integers.
     points : int
         Number of points, >= 1.
-    seed : int
+    seed : int, default 0
         Of the design, not of the runs.
     method : {"latin_hypercube", "sobol", "halton", "random"}
+        How points are drawn; "random": independently and uniformly. Default "latin_hypercube".
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, fewer than one point, or a range that is not (low, high) with low < high, both finite.
 
     Examples
     --------
+    >>> from dynsim import Sampled
     >>> design = Sampled({"s": (50, 800), "sigma_p": (0.5, 8.0)}, points=4, seed=0)
     >>> len(design), sorted(design[0])
     (4, ['s', 'sigma_p'])
@@ -192,8 +220,22 @@ class Sampled:
 
 
 def geometric(low: float, high: float, count: int) -> tuple[Any, ...]:
-    """Return `count` values from low to high with a constant ratio; whole numbers where both ends are.
+    """Return values with a constant ratio, both ends included.
 
+    Parameters
+    ----------
+    low, high : int or float
+        The ends, 0 < low < high. Where both are integers the values are rounded to integers.
+    count : int
+        Values, >= 2; fewer come back where rounded ones coincide.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 < low < high and count >= 2.
+
+    Examples
+    --------
     >>> geometric(25, 400, 5)
     (25, 50, 100, 200, 400)
     """

@@ -43,7 +43,15 @@ class SweepError(RuntimeError):
 
 
 class SweepInterrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a sweep; `table` has the rows that had finished."""
+    """Ctrl-C in the middle of a sweep.
+
+    Parameters
+    ----------
+    message : str
+        How many cells had finished and, where they are in a folder, how to go on.
+    table : Table
+        The rows that had finished; kept as an attribute of this name.
+    """
 
     def __init__(self, message: str, table: Table) -> None:
         super().__init__(message)
@@ -79,16 +87,17 @@ def sweep(
     seeds : int or iterable of int, default 1
         A number stands for 0, 1, ..., seeds - 1. The same seeds at every point.
     measure : str, Measure or iterable of these
-        See `dynsim.measures.as_measures`; default those of the system.
+        What to read off each run, a column each: ``"train_loss<0.05"`` (first step), ``"test_loss@end"``, a claim's id (its verdict), or
+        a measure such as `dynsim.At`; see `dynsim.measures.as_measures`. Default those of the system.
     optimizer : Optimizer, optional
-        Default the experiment's.
+        The rule; default the experiment's.
     steps : int or float, optional
         Horizon, steps or the time of a flow. Default: as long as the system says its predictions need at each point, else the
         experiment's own. A run ends earlier when everything is measured.
     executor : concurrent.futures.Executor, optional
         Where points run, for example ``dask.distributed.Client(...).get_executor()``. Default a pool of processes.
     workers : int, optional
-        Processes of the default pool; default the number of cores. 1 runs everything in this process.
+        Processes of the default pool, >= 1; default the number of cores. 1 runs everything in this process.
     out : path, optional
         Folder in which every row is on disk as soon as it is finished. The same call with the same folder goes on where it
         was stopped. Without it nothing is written.
@@ -100,6 +109,8 @@ def sweep(
     Returns
     -------
     Table
+        A row a cell, in the order of the points, seeds fastest; a run that failed has its error in the column "error", and NaN where
+        something did not happen within the horizon.
 
     Raises
     ------
@@ -125,6 +136,10 @@ def sweep(
     >>> table = sweep(signal_noise.experiment("tiny"), {"m_k": [2, 4]}, seeds=3, measure="train_loss<0.6", workers=1)
     >>> table["train_loss<0.6"].shape
     (6,)
+    >>> print(table)  # one row a point: the mean over seeds
+    m_k  seeds  train_loss<0.6
+      2      3               2
+      4      3               2
     """
     experiment = _experiment(setting, optimizer)
     design, measures, seeds = as_design(over), as_measures(measure, experiment.system), _seeds(seeds)

@@ -31,9 +31,11 @@ __all__ = ["Table", "changed", "design_of", "load_table"]
 
 @dataclass(frozen=True, eq=False)
 class Table(Mapping[str, NDArray]):
-    """Columns of equal length; a row is a cell: a point of the design and a seed.
+    """What a sweep measured: columns of equal length, a row a cell; a cell is a point of the design and a seed.
 
-    Attributes
+    A mapping of column name to array, as `sweep` and `load_table` return it; prints as a table with a row a point.
+
+    Parameters
     ----------
     columns : mapping of str to ndarray
         The varied variables, ``seed``, what was measured (NaN: it did not happen within the horizon), ``steps`` (the horizon) and
@@ -41,9 +43,22 @@ class Table(Mapping[str, NDArray]):
     axes : tuple of str
         The varied variables.
     about : mapping
-        What the sweep is, JSON-ready: experiment, design, seeds, measures.
+        What the sweep is, JSON-ready: experiment, design, seeds, measures. Default empty, for a table made by hand: methods that need the
+        experiment then raise a KeyError.
     docs : mapping of str to str
-        What a column means.
+        What a column means; default empty.
+
+    Examples
+    --------
+    >>> from dynsim import sweep
+    >>> from dynsim.systems import signal_noise
+    >>> table = sweep(signal_noise.experiment("tiny"), {"m_k": [2, 4]}, seeds=3, measure="train_loss@end", workers=1)
+    >>> table.cells, list(table)
+    (6, ['m_k', 'seed', 'train_loss@end', 'steps', 'error'])
+    >>> table["m_k"].tolist(), table["seed"].tolist()
+    ([2, 2, 2, 4, 4, 4], [0, 1, 2, 0, 1, 2])
+    >>> table.where(m_k=4)["train_loss@end"].shape
+    (3,)
     """
 
     columns: Mapping[str, NDArray]
@@ -84,16 +99,29 @@ class Table(Mapping[str, NDArray]):
         return Experiment.from_dict(self.about["experiment"])
 
     def rows(self, which: NDArray) -> Table:
-        """Return the table with some of its rows: a boolean mask or row numbers."""
+        """Return the table with some of its rows.
+
+        Parameters
+        ----------
+        which : ndarray of bool, shape (cells,), or of int
+            A mask, or row numbers in the order wanted.
+        """
         return Table({name: a[which] for name, a in self.columns.items()}, self.axes, self.about, self.docs)
 
     def where(self, **values: Any) -> Table:
         """Return the rows at which columns have these values.
 
+        Parameters
+        ----------
+        **values
+            Column to the value it must have; all must be met.
+
         Raises
         ------
         ValueError
             If no row has them, naming the values there are.
+        KeyError
+            For a column that there is not, naming the nearest one.
         """
         keep = np.ones(self.cells, dtype=bool)
         for name, value in values.items():
@@ -104,7 +132,18 @@ class Table(Mapping[str, NDArray]):
         return self.rows(keep)
 
     def along(self, *names: str) -> Table:
-        """Return the rows at which every other variable has the experiment's own value: one arm of a star of points."""
+        """Return the rows at which every other variable has the experiment's own value: one arm of a star of points.
+
+        Parameters
+        ----------
+        *names : str
+            The variables that may vary; they are the axes of the table returned.
+
+        Raises
+        ------
+        KeyError
+            For a column that there is not, naming the nearest one.
+        """
         keep = np.ones(self.cells, dtype=bool)
         base = base_values(self.experiment)
         for name in self.axes:
@@ -116,7 +155,13 @@ class Table(Mapping[str, NDArray]):
         return Table({n: a for n, a in found.columns.items() if n not in self.axes or n in names}, tuple(names), self.about, self.docs)
 
     def arm(self, name: str) -> Table:
-        """Return the rows that tell about one variable: its arm where the points are a list around the experiment, else all."""
+        """Return the rows that tell about one variable: its arm where the points are a list around the experiment, else all.
+
+        Parameters
+        ----------
+        name : str
+            A varied variable.
+        """
         return self.along(name) if self.about.get("design", {}).get("kind") == "list" and len(self.axes) > 1 else self
 
     def points(self) -> Iterator[tuple[dict[str, Any], Table]]:
@@ -159,7 +204,20 @@ class Table(Mapping[str, NDArray]):
         return csv_text(list(flat), rows)
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return a LaTeX table of the points: for each measured number the mean over seeds, for each word how often it occurs."""
+        """Return a LaTeX table of the points: for each measured number the mean over seeds, for each word how often it occurs.
+
+        Parameters
+        ----------
+        caption : str
+            With one, the tabular stands in a `table`; default "", a bare tabular.
+        label : str
+            What ``\\ref`` calls the table; needs a caption. Default none.
+
+        Raises
+        ------
+        ValueError
+            For a label without a caption, or with characters other than letters, digits and ``:._-+/``.
+        """
         names, rows = self.summary()
         return latex_text(names, rows, caption=caption, label=label)
 
@@ -236,7 +294,17 @@ class Table(Mapping[str, NDArray]):
         return xarray.Dataset(variables, coords, attributes)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the table as NetCDF (.nc), CSV (.csv) or LaTeX (.tex), whole or not at all.
+        """Write the table as NetCDF, CSV or LaTeX, whole or not at all; `load_table` reads the first of these back.
+
+        Parameters
+        ----------
+        path : str or path
+            Its suffix says which: .nc, .csv or .tex. A file that is there is replaced.
+
+        Returns
+        -------
+        path
+            The file.
 
         Raises
         ------
@@ -361,10 +429,35 @@ def load_table(path: str | os.PathLike) -> Table:
 
     A sweep that is not finished gives the rows it has.
 
+    Parameters
+    ----------
+    path : str or path
+        The folder that was `out` of a sweep, or the file.
+
+    Returns
+    -------
+    Table
+        In the order of the design, whatever order the rows finished in.
+
     Raises
     ------
-    SweepFolderError, ValueError
-        If the folder is no sweep's, or the file no table's.
+    SweepFolderError
+        If the folder is no sweep's, or does not exist.
+    ValueError
+        If the file is no table's.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from dynsim import load_table, sweep
+    >>> from dynsim.systems import signal_noise
+    >>> tiny = signal_noise.experiment("tiny")
+    >>> with TemporaryDirectory() as folder:
+    ...     table = sweep(tiny, {"m_k": [2, 4]}, seeds=2, measure="train_loss@end", workers=1, out=Path(folder) / "mine")
+    ...     again = load_table(Path(folder) / "mine")
+    >>> again.cells, bool((again["train_loss@end"] == table["train_loss@end"]).all())
+    (4, True)
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -383,7 +476,18 @@ def load_table(path: str | os.PathLike) -> Table:
 
 
 def join(tables: Sequence[Table]) -> Table:
-    """Return the rows of several tables as one, with the columns that all of them have; a ValueError if there is no table."""
+    """Return the rows of several tables as one, with the columns that all of them have.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        At least one; axes of the result are the variables that all of them vary, its description is that of the first.
+
+    Raises
+    ------
+    ValueError
+        If there is no table.
+    """
     if not tables:
         raise ValueError("tables=[] is empty: give at least one")
     first = tables[0]

@@ -1,4 +1,4 @@
-"""Softmax against Gaussian attention kernels under gradient descent."""
+"""Softmax against Gaussian attention kernels under gradient descent, derived in docs/derivations/attention_kernels.md."""
 
 from __future__ import annotations
 

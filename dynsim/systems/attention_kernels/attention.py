@@ -36,7 +36,7 @@ def _rows(heads: NDArray) -> NDArray:
 
 
 def attend(X: NDArray, W: Mapping[str, NDArray], kernel: Kernel, c: float) -> SimpleNamespace:
-    """Apply one layer.
+    """Apply one layer, equation (1).
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ def attend(X: NDArray, W: Mapping[str, NDArray], kernel: Kernel, c: float) -> Si
     W : mapping of str to ndarray
         `BLOCKS`, with leading axes (*s).
     kernel : Kernel
+        Makes S of queries and keys.
     c : float
         Scale of the logits.
 
@@ -63,7 +64,7 @@ def attend(X: NDArray, W: Mapping[str, NDArray], kernel: Kernel, c: float) -> Si
 
 
 def attend_pullback(R: NDArray, tape: Any, wanted: Container[str]) -> dict[str, NDArray]:
-    """Return the gradients of a layer.
+    """Return the gradients of a layer, equations (5) and (9); between them stands the kernel's own pullback.
 
     Parameters
     ----------

@@ -37,6 +37,7 @@ def dense(setting: Setting, seed: int = 0) -> Any:
     Parameters
     ----------
     setting : Regression, Example or Classification
+        Says which model, its sizes and its data.
     seed : int
         Determines tokens, targets, each block of weights, starts and batches, by separate streams.
     """
@@ -46,6 +47,13 @@ def dense(setting: Setting, seed: int = 0) -> Any:
 
 def queries(setting: Setting, seed: int = 0) -> QueryModel:
     """Draw queries alone: exact where tokens are orthonormal and only W_Q is trained, for every rule that acts per coordinate.
+
+    Parameters
+    ----------
+    setting : Example or Regression
+        Of the latter, tokens="orthonormal", trained="Q" and pooled=False.
+    seed : int
+        As in `dense`: the same seed gives the same weights, tokens and targets.
 
     Raises
     ------
@@ -86,7 +94,17 @@ def _queries(setting: Any, seed: int, q: NDArray, k: NDArray, v: NDArray, target
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> Any:
-    """Draw the smallest system that is exact for the rule: queries alone where they move alone, else the model itself."""
+    """Draw the smallest system that is exact for the rule: queries alone where they move alone, else the model itself.
+
+    Parameters
+    ----------
+    setting : Regression, Example or Classification
+        As in `dense`.
+    optimizer : Optimizer
+        Not looked at: queries that move by themselves do so under every rule that acts per coordinate, and `simulate` refuses others.
+    seed : int
+        As in `dense`.
+    """
     try:
         return queries(setting, seed)
     except Inexact:
@@ -106,7 +124,9 @@ def from_arrays(
     Parameters
     ----------
     X : array, shape (N, n, D)
+        Tokens, finite.
     Y : array, shape (N, n, d_o), or (N, 1, d_o) if pooled
+        Targets, finite, the same for all kernels.
     weights : mapping of str to array
         W_Q, W_K, W_V, shape (D, H, d), and W_O (H, d, d_o).
     kernel, trained, pooled

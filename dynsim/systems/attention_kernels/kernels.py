@@ -27,11 +27,12 @@ Pulled = tuple[NDArray, NDArray | None]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel and its pullback, both functions of queries and keys.
+    """A kernel of equation (3) and its pullback, both functions of queries and keys.
 
     Attributes
     ----------
     name : str
+        As settings name it, a key of `KERNELS`.
     title : str
         As figures write it.
     value : callable
@@ -66,12 +67,16 @@ def _inner(Q: NDArray, K: NDArray, c: float) -> NDArray:
 
 
 def _inner_pullback(dL: NDArray, Q: NDArray, K: NDArray, c: float, keys: bool) -> Pulled:
+    """Gradients of queries and keys from those of inner products, equation (7); dL is overwritten."""
     dL *= 1.0 / c
     return laid_out_as(Q, dL, K), laid_out_as(K, _transposed(dL), Q) if keys else None
 
 
 def _distance(Q: NDArray, K: NDArray, c: float) -> NDArray:
-    """Return -|q - k|^2 / 2c, <= 0; nothing may be subtracted from it before it is exponentiated."""
+    """Return -|q - k|^2 / 2c, <= 0; nothing may be subtracted from it before it is exponentiated.
+
+    It is made as in equation (4), of inner products and half the squares of queries and keys.
+    """
     L = products(Q, K)
     L -= 0.5 * _squares(Q)[..., :, None]
     L -= 0.5 * _squares(K)[..., None, :]
@@ -81,6 +86,7 @@ def _distance(Q: NDArray, K: NDArray, c: float) -> NDArray:
 
 
 def _distance_pullback(dL: NDArray, Q: NDArray, K: NDArray, c: float, keys: bool) -> Pulled:
+    """Gradients of queries and keys from those of distances, equation (8); dL is overwritten."""
     dL *= 1.0 / c
     dQ = laid_out_as(Q, dL, K)
     dQ -= np.einsum("...kj->...k", dL)[..., None] * Q
@@ -102,6 +108,7 @@ def _row_softmax(L: NDArray) -> NDArray:
 
 
 def _row_softmax_pullback(dS: NDArray, S: NDArray) -> NDArray:
+    """Gradient of logits from that of rows that sum to 1, equation (6), left; dS is overwritten."""
     dS -= np.einsum("...i,...i->...", dS, S)[..., None]
     dS *= S
     return dS
@@ -111,6 +118,7 @@ def _row_softmax_pullback(dS: NDArray, S: NDArray) -> NDArray:
 
 
 def _softmax(Q: NDArray, K: NDArray, c: float) -> NDArray:
+    """First of equation (3)."""
     return _row_softmax(_inner(Q, K, c))
 
 
@@ -119,16 +127,19 @@ def _softmax_pullback(dS: NDArray, S: NDArray, Q: NDArray, K: NDArray, c: float,
 
 
 def _gaussian(Q: NDArray, K: NDArray, c: float) -> NDArray:
+    """Second of equation (3)."""
     L = _distance(Q, K, c)
     return np.exp(L, out=L)
 
 
 def _gaussian_pullback(dS: NDArray, S: NDArray, Q: NDArray, K: NDArray, c: float, keys: bool = True) -> Pulled:
+    """Gradients of queries and keys, equations (6) and (8)."""
     dS *= S
     return _distance_pullback(dS, Q, K, c, keys)
 
 
 def _row_gaussian(Q: NDArray, K: NDArray, c: float) -> NDArray:
+    """Third of equation (3)."""
     return _row_softmax(_distance(Q, K, c))
 
 

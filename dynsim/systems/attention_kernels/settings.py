@@ -57,7 +57,7 @@ class Regression(Setting):
     qk_scale, v_scale : float
         Standard deviation of the initial entries of W_Q and W_K, and of W_V; >= 0. With 1 queries, keys and values have entries of order 1.
     o_scale : float
-        a, > 0: entries of W_O are N(0, a^2 / (H d)).
+        Size a of W_O, > 0: its entries are N(0, a^2 / (H d)).
     tied : bool
         Start with W_K = W_Q.
     paired : bool
@@ -121,7 +121,7 @@ class Example(Setting):
     starts : int
         Initial queries, >= 1: evenly spaced in [low, high] where queries are numbers, else drawn uniformly in the box of these sides.
     low, high : float
-        low < high, or equal if there is one start; default the example's own.
+        Range of starts, low < high, or equal if there is one start; default the example's own.
     y : float
         Target; default the example's own.
 
@@ -141,7 +141,13 @@ class Example(Setting):
     y: float = None  # type: ignore[assignment]
 
     def replace(self, **changes: Any) -> Any:
-        """Return a copy with some fields changed; with another task come its own target and starts, unless they are given."""
+        """Return a copy with some fields changed; with another task come its own target and starts, unless they are given.
+
+        Parameters
+        ----------
+        **changes : Any
+            New values by field.
+        """
         if changes.get("task", self.task) != self.task:
             changes = {"low": None, "high": None, "y": None, **changes}
         return super().replace(**changes)

@@ -1,4 +1,7 @@
-"""Gradient flow of a shallow transformer on word co-occurrence: two targets, a common token, random tokens."""
+"""Gradient flow of a shallow transformer on word co-occurrence: two targets, a common token, random tokens.
+
+docs/derivations/cooccurrence.md derives it; numbers of equations in docstrings are of that page.
+"""
 
 from __future__ import annotations
 

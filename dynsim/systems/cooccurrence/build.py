@@ -29,14 +29,17 @@ KIND = {"linear": "linear", "flow": "linear", "sign": "sign"}
 
 
 def _full(bags: Bags, weights: Mapping[str, NDArray], setting: Setting | None, seed: int | None) -> BagTransformer:
-    """Return the model itself, with the constants that claims and figures need."""
+    """Return the model itself, with the constants that claims and figures need.
+
+    `neuron_rates` are the velocities of a_j w_j . W_V[c] that equation (33) is the mean of, a_j times those of equation (19).
+    """
     system = BagTransformer(bags, weights, attention=setting is None or setting.attention, observables={**PROJECTED, **NEURONS})
     start = system.layout.views(system.start)
     cache = system.forward(start)
     forces(bags, cache, system.m)
     W, a = weights["W"], weights["a"]
     force = system.value_force(start, cache)
-    pulls = a * (W @ system.u0)  # a_j <w_j, u>
+    rates = np.multiply.outer(a * (W @ system.u0), cache.z) + np.multiply.outer(a**2, force)  # a_j <w_j, u> z + a_j^2 Gamma z
     constants = {
         "head": np.array(system.head), "rho_0": np.array(system.u0 @ system.u0), "F_0": np.array(np.abs(cache.F).max()),
         "m": np.array(float(system.m)), "m1": np.array(float(len(a))), "n": np.array(float(bags.n)), "L": np.array(float(bags.L)),
@@ -45,8 +48,7 @@ def _full(bags: Bags, weights: Mapping[str, NDArray], setting: Setting | None, s
         "labels": np.array(float(np.all(bags.y == np.where(bags.kinds == 1, 1, -1)))),
         "scores_0": system.scores_at_start, "softmax_0": np.array(np.abs(cache.p - 1.0 / bags.L).max()),
         "G_random_0": np.array(np.abs(cache.G[SPECIAL:]).max(initial=0.0)),
-        "neuron_rates": np.multiply.outer(pulls, cache.z[:SPECIAL]) + force[:SPECIAL],
-        "neuron_random_rate": np.array(np.abs(np.multiply.outer(pulls, cache.z[SPECIAL:]) + force[SPECIAL:]).max(initial=0.0)),
+        "neuron_rates": rates[:, :SPECIAL], "neuron_random_rate": np.array(np.abs(rates[:, SPECIAL:]).max(initial=0.0)),
     }
     if setting is not None and setting.init == "normal" and setting.output == "signs":
         constants["initial_bounds"] = initial_bounds(setting, bags, weights, cache.p, cache.F)
@@ -74,8 +76,9 @@ def dense(setting: Setting, seed: int = 0) -> BagTransformer:
     Parameters
     ----------
     setting : Setting
+        The law of data and initial weights.
     seed : int
-        Determines training samples, weights and test samples, by separate streams.
+        Determines training samples, weights and test samples, by separate streams; >= 0.
     """
     bags = draw_bags(setting, seed)
     system = _full(bags, draw_weights(setting, bags.d, seed), setting, seed)
@@ -83,7 +86,15 @@ def dense(setting: Setting, seed: int = 0) -> BagTransformer:
 
 
 def restricted(setting: Setting, seed: int = 0) -> BagTransformer:
-    """Draw the model on the tokens that occur, for no other token's weights ever move: exact for every rule that acts per coordinate."""
+    """Draw the model on the tokens that occur, for no other token's weights ever move: exact for every rule that acts per coordinate.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights.
+    seed : int
+        As for `dense`, whose weights and samples these are.
+    """
     return _restrict(dense(setting, seed))
 
 
@@ -113,7 +124,16 @@ def _restricted_fresh(fresh: Fresh, system: BagTransformer, present: NDArray) ->
 def lumped(setting: Setting, optimizer: Any, seed: int = 0) -> BagTransformer:
     """Draw the model with the last layer collapsed into u = W^T a, on the tokens that occur.
 
-    Exact because W moves by a b^T (rules linear in the gradient, gradient flow) or sgn(a) b^T (rules of signs).
+    Exact because W moves by a b^T (rules linear in the gradient, gradient flow) or sgn(a) b^T (rules of signs): equations (11) and (12).
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights.
+    optimizer : Optimizer or type
+        The rule that will train the system, or its class: one of signs, one linear in the gradient, or gradient flow.
+    seed : int
+        As for `dense`, whose weights and samples these are.
 
     Raises
     ------
@@ -136,7 +156,17 @@ def _lump(system: BagTransformer, optimizer: Any) -> BagTransformer:
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> BagTransformer:
-    """Draw the smallest system that is exact for the rule and has every quantity: lumped where the rule lumps, else restricted."""
+    """Draw the smallest system that is exact for the rule and has every quantity: lumped where the rule lumps, else restricted.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights.
+    optimizer : Optimizer or type
+        Any rule that acts per coordinate, or its class.
+    seed : int
+        As for `dense`, whose weights and samples these are.
+    """
     system = restricted(setting, seed)
     try:
         return _lump(system, optimizer)
@@ -156,12 +186,28 @@ def _closed(setting: Setting, seed: int, *, with_neurons: bool) -> GramFlow:
 
 
 def gram(setting: Setting, seed: int = 0) -> GramFlow:
-    """Draw the closed system of inner products, 1 + d + d^2 + 3 d (d + 1) / 2 different numbers whatever the width: exact for flow."""
+    """Draw the closed system of inner products, 1 + d + d^2 + 3 d (d + 1) / 2 different numbers whatever the width: exact for flow.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights, with attention=True.
+    seed : int
+        As for `dense`, whose weights and samples these are.
+    """
     return _closed(setting, seed, with_neurons=False)
 
 
 def neurons(setting: Setting, seed: int = 0) -> GramFlow:
-    """Draw the paper's own closed system (appendix C), which follows each neuron: exact for flow."""
+    """Draw the paper's own closed system (appendix C), which follows each neuron: exact for flow.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights, with attention=True.
+    seed : int
+        As for `dense`, whose weights and samples these are.
+    """
     return _closed(setting, seed, with_neurons=True)
 
 
@@ -181,6 +227,7 @@ def from_bags(
     setting : Setting, optional
         Widths and law of the initial weights where none are given; n, L and vocabulary are those of `tokens`.
     seed : int
+        Determines the weights, >= 0; not read where they are given.
 
     Raises
     ------

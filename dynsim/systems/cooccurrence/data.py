@@ -126,7 +126,13 @@ class Setting:
         raise ValueError(f"init={self.init!r} draws by fan-in: sigma_1 is a number of init='normal'")
 
     def replace(self, **changes: Any) -> Setting:
-        """Return a copy with some fields changed; unknown names are refused with the nearest valid one."""
+        """Return a copy with some fields changed; unknown names are refused with the nearest valid one.
+
+        Parameters
+        ----------
+        **changes : object
+            New values by the names of fields.
+        """
         return replaced(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,7 +141,13 @@ class Setting:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Setting:
-        """Build a setting from a mapping; unknown keys are errors naming the nearest valid key."""
+        """Build a setting from a mapping; unknown keys are errors naming the nearest valid key.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Fields by name, as `to_dict` returns them; those left out have their defaults.
+        """
         return build_setting(cls, values)
 
 
@@ -143,7 +155,7 @@ class Setting:
 class Bags:
     """Samples as bags of token indices.
 
-    Attributes
+    Parameters
     ----------
     tokens : ndarray of int, shape (n, L)
         0 and 1 are the targets, 2 is the common token.
@@ -217,7 +229,7 @@ def _fill(kinds: NDArray, L: int, random: Any) -> tuple[NDArray, NDArray]:
 def draw_bags(setting: Setting, seed: int) -> Bags:
     """Draw the training samples of a setting: special tokens first in each bag, kinds in order where they are balanced.
 
-    Order means nothing to the model: there are no positions.
+    Order means nothing to the model: there are no positions. With vocabulary=0 and balanced kinds, d is that of equation (1).
     """
     rng = np.random.default_rng(streams(seed)["data"])
     kinds = _kinds(setting, setting.n, rng, balanced=setting.balanced)

@@ -127,6 +127,13 @@ def horizon(setting: Setting, optimizer: Any) -> float | None:
     """Return the time of a flow at which the clock tau is a little past `LATE`; None for rules with steps and other laws of weights.
 
     The clock runs at rho, which scatters by sqrt(2/m) about its expectation and grows: a fifth is added, more where m is small.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and initial weights.
+    optimizer : Optimizer
+        The rule of the run.
     """
     if optimizer.kind != "flow" or setting.init != "normal":
         return None

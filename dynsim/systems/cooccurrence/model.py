@@ -45,7 +45,7 @@ GATHERED = 2**17
 
 
 def attend(bags: Bags, scores: NDArray, G: NDArray, m: int) -> SimpleNamespace:
-    """Return softmax outputs, outputs F and the loss of bags from scores (n, key, query) and G (d,); analytic in both.
+    """Return softmax outputs, outputs F and loss of bags from scores (n, key, query) and G (d,): equations (2) to (4), analytic in both.
 
     Returns
     -------
@@ -65,7 +65,10 @@ def attend(bags: Bags, scores: NDArray, G: NDArray, m: int) -> SimpleNamespace:
 
 
 def forces(bags: Bags, cache: SimpleNamespace, m: int) -> None:
-    """Add `z` (d,) and `b`, the terms of B by sample (n, key, query), to a cache, unless they are there."""
+    """Add `z` (d,) and `b`, the terms of B by sample (n, key, query), to a cache, unless they are there: equations (5) and (7).
+
+    `b` is minus the derivative of the loss by each score, equations (9) and (10).
+    """
     if hasattr(cache, "z"):
         return
     pull = cache.g * bags.y / bags.n
@@ -90,15 +93,18 @@ class BagTransformer:
     Parameters
     ----------
     bags : Bags
+        Training samples.
     initial : mapping of str to ndarray
         Initial weights: W (m1, m), W_V, W_K, W_Q (d, m), and the last layer a (m1,).
     neurons : ndarray, shape (m1,), or None
         How far each neuron moves for a unit of the collapsed vector: W = W(0) + neurons b^T. a for rules that are linear in the gradient,
-        sgn(a) for rules of signs. None: W itself is a parameter.
+        sgn(a) for rules of signs, equations (11) and (12). None: W itself is a parameter.
     attention : bool
         False holds keys and queries at their initial weights: another model, for comparison.
     exact_for : frozenset of str
+        Kinds of rules that train it as they train the model with all its weights; "any" for the model itself.
     alternative : str
+        What to use for other rules: the end of the message that refuses them.
     fresh : mapping of str to Fresh
         Test samples: "seen" with random tokens of the training set, "unseen" with others.
     observables, constants, provenance : mapping
@@ -136,7 +142,7 @@ class BagTransformer:
 
     @property
     def speed(self) -> float:
-        """How much faster u learns than a weight: the sum of a_j neurons_j, |a|^2 or |a|_1."""
+        """How much faster u learns than a weight: the sum of a_j neurons_j, |a|^2 of equation (11) or |a|_1 of equation (12)."""
         return 1.0 if self.neurons is None else float(self.initial["a"] @ self.neurons)
 
     @cached_property
@@ -174,15 +180,33 @@ class BagTransformer:
     # -- weights -----------------------------------------------------------------------------------------------------------
 
     def u(self, params: SimpleNamespace) -> NDArray:
-        """Return the head as one vector, W^T a, shape (m,)."""
+        """Return the head as one vector, u = W^T a of equation (4), shape (m,).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        """
         return self.u0 + (params.W.T @ self.initial["a"] if self.neurons is None else params.u)
 
     def W_change(self, params: SimpleNamespace) -> NDArray:
-        """Return the displacement of W, shape (m1, m)."""
+        """Return the displacement of W, shape (m1, m).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        """
         return params.W if self.neurons is None else np.multiply.outer(self.neurons, params.u / self.speed)
 
     def weights(self, params: NDArray) -> dict[str, NDArray]:
-        """Return the weights of a parameter vector, in the shapes of `initial`."""
+        """Return the weights of a parameter vector, in the shapes of `initial`.
+
+        Parameters
+        ----------
+        params : ndarray
+            A parameter vector, such as `start` or `Trajectory.final`.
+        """
         views = self.layout.views(np.asarray(params))
         moved = {name: self.initial[name] + getattr(views, name) for name in ("W_V", "W_K", "W_Q")}
         return {"W": self.initial["W"] + self.W_change(views), **moved, "a": self.initial["a"]}
@@ -202,7 +226,7 @@ class BagTransformer:
     # -- forward and gradient ------------------------------------------------------------------------------------------------
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
-        """Return the cache: what `attend` returns, u, and W_K and W_Q as `keys` and `queries`."""
+        """Return the cache: what `attend` returns, u, and W_K and W_Q as `keys` and `queries`; equations (2) to (4)."""
         u = self.u(params)
         G = self.initial["W_V"] @ u + params.W_V @ u
         keys, queries = self.initial["W_K"] + params.W_K, self.initial["W_Q"] + params.W_Q
@@ -211,12 +235,27 @@ class BagTransformer:
         return cache
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
-        """Write the gradient of the loss into `out`; it underflows nowhere that matters, so `signs` makes no difference."""
+        """Write the gradient of the loss, equations (5) to (8), into `out`.
+
+        It underflows nowhere that matters, so `signs` makes no difference.
+        """
         self._write(params, cache, out, -1.0, 1.0)
         out.tau[...] = 0.0
 
     def velocity(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace) -> None:
-        """Write the velocity of gradient flow into `out`: minus the gradient, |a|^2 times that for u, and d tau/dt = rho."""
+        """Write the velocity of gradient flow into `out`: minus the gradient, |a|^2 times that for u, and d tau/dt = rho.
+
+        In that clock rho^2 grows by equation (27).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        out : SimpleNamespace
+            Blocks of the velocity, written to.
+        """
         self._write(params, cache, out, 1.0, self.head)
         out.tau[...] = cache.u @ cache.u
 
@@ -253,12 +292,30 @@ class BagTransformer:
         return self.forward(self.layout.views(self.start)).p
 
     def pair(self, name: str, params: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Return W_a, dW_a, W_b, dW_b of the matrix of inner products `name`: "value", "score", "key" or "query"."""
+        """Return W_a, dW_a, W_b, dW_b of a matrix of inner products W_a W_b^T: initial weights and displacements, (d, m) each.
+
+        Parameters
+        ----------
+        name : {"value", "score", "key", "query"}
+            The matrix: Gamma, S, KK or QQ.
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        """
         left, right = {"value": ("W_V", "W_V"), "score": ("W_K", "W_Q"), "key": ("W_K", "W_K"), "query": ("W_Q", "W_Q")}[name]
         return self.initial[left], getattr(params, left), self.initial[right], getattr(params, right)
 
     def change(self, name: str, params: SimpleNamespace, count: int | None = None) -> NDArray:
-        """Return how far inner products have moved from the start, without subtracting; those of the first `count` tokens, or all."""
+        """Return how far inner products have moved from the start, without subtracting; those of the first `count` tokens, or all.
+
+        Parameters
+        ----------
+        name : {"value", "score", "key", "query"}
+            The matrix: Gamma, S, KK or QQ.
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        count : int, optional
+            How many tokens, special ones first. Default all.
+        """
         A, dA, B, dB = (x[:count] for x in self.pair(name, params))
         if name != "score":
             half = dA @ (A + 0.5 * dA).T
@@ -276,24 +333,46 @@ class BagTransformer:
         return float(self.initial["a"] @ self.initial["a"])
 
     def products_change(self, params: SimpleNamespace) -> NDArray:
-        """Return how far <w_i, w_j> have moved, (m1, m1)."""
+        """Return how far <w_i, w_j> have moved, (m1, m1).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        """
         W, dW = self.initial["W"], self.W_change(params)
         cross = W @ dW.T
         return cross + cross.T + dW @ dW.T
 
     def neuron_values_change(self, params: SimpleNamespace, tokens: slice) -> NDArray:
-        """Return how far w_j . W_V[c] have moved, (m1, tokens)."""
+        """Return how far w_j . W_V[c] have moved, (m1, tokens).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        tokens : slice
+            Which tokens c.
+        """
         V, dV = self.initial["W_V"][tokens], params.W_V[tokens]
         return self.W_change(params) @ (V + dV).T + self.initial["W"] @ dV.T
 
     def motion(self, params: SimpleNamespace, cache: SimpleNamespace) -> SimpleNamespace:
         """Return time derivatives in gradient flow, all by the product rule on the weights; kept in the cache.
 
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+
         Returns
         -------
         SimpleNamespace
             `rho` (), `G` (d,), `value`, `score` (3, 3) for the special tokens, `p` (n, key, query), `F` (n,), `G_from_p` (n,): the part of
-            F's velocity that comes from p; `energy`: the squared norm of the weights' velocity, that of W included.
+            F's velocity that comes from p; `energy`: the squared norm of the weights' velocity, that of W included, the left side of
+            equation (26).
         """
         if hasattr(cache, "motion"):
             return cache.motion
@@ -313,7 +392,17 @@ class BagTransformer:
         return cache.motion
 
     def fresh_cache(self, name: str, params: SimpleNamespace, cache: SimpleNamespace) -> SimpleNamespace:
-        """Return what `attend` returns on fresh samples; kept in the cache."""
+        """Return what `attend` returns on fresh samples; kept in the cache.
+
+        Parameters
+        ----------
+        name : {"seen", "unseen"}
+            Which of `fresh`.
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         key = f"fresh_{name}"
         if not hasattr(cache, key):
             fresh = self.fresh[name]
@@ -328,16 +417,40 @@ class BagTransformer:
         return getattr(cache, key)
 
     def value_force(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Return Gamma z, shape (d,), Gamma the inner products of the value layer."""
+        """Return Gamma z of equation (14), shape (d,), Gamma the inner products of the value layer.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         h = cache.z @ self.initial["W_V"] + cache.z @ params.W_V
         return self.initial["W_V"] @ h + params.W_V @ h
 
     def rho(self, params: SimpleNamespace, cache: SimpleNamespace) -> float:
-        """Return |u|^2."""
+        """Return |u|^2.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         return float(cache.u @ cache.u)
 
     def invariants(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Return the five conserved numbers, see `dynsim.systems.cooccurrence.observables.INVARIANTS`."""
+        """Return the five conserved numbers of `observables.INVARIANTS`, as traces of powers of D_V and D: equations (22) and (23).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         V, K, Q = (self.initial[name] + getattr(params, name) for name in ("W_V", "W_K", "W_Q"))
         D_V = np.multiply.outer(cache.u, cache.u) - self.head * (V.T @ V)
         D = K.T @ K - Q.T @ Q
@@ -364,7 +477,7 @@ class BagTransformer:
 
 
 def with_outputs(cache: SimpleNamespace, dx: NDArray, dG: NDArray, bags: Bags, motion: SimpleNamespace) -> SimpleNamespace:
-    """Add the velocity of softmax outputs and of F to a motion, from that of the logits dx (n, key, query) and of G."""
+    """Add the velocity of softmax outputs and of F to a motion, from that of the logits dx (n, key, query) and of G: equation (9)."""
     p = cache.p
     motion.p = p * (dx - (p * dx).sum(axis=1, keepdims=True))
     motion.G_from_p = (cache.G_keys[:, :, None] * motion.p).sum(axis=(1, 2))

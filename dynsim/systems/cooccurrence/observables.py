@@ -84,7 +84,7 @@ def _gap(a: Any, b: Any, size: Any) -> float:
 
 
 def _identities(p: Any, c: Any) -> NDArray:
-    """Residuals of `IDENTITIES`, each relative to the size of its terms."""
+    """Residuals of `IDENTITIES`, each relative to the size of its terms: equations (24), (25), (13) to (15) and (26), in this order."""
     system, bags = c.system, c.system.bags
     motion, z, head = system.motion(p, _forced(c)), c.z, system.head
     columns = np.bincount(bags.tokens.ravel(), c.b.sum(axis=1).ravel(), bags.d)

@@ -54,7 +54,7 @@ def expected_rho(setting: Setting) -> float:
 
 
 def unit(setting: Setting) -> float:
-    r"""Return :math:`U = \sigma_0^2 \sqrt m / (L \sigma_1^2 m m_1)`, the unit of the scores' displacements."""
+    r"""Return :math:`U = \sigma_0^2 \sqrt m / (L \sigma_1^2 m m_1)`, the unit of the scores' displacements: equation (45)."""
     return setting.sigma_0**2 * np.sqrt(setting.m) / (setting.L * setting.sigma_1**2 * setting.m * setting.m1)
 
 
@@ -71,7 +71,21 @@ PHASE_ONE_BOUNDS: Mapping[str, tuple[str, Callable[[float, float], float]]] = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """Numbers of the theory for a setting; `str` explains each. Those of the clock are for tau, the integral of rho over time."""
+    """Numbers of the theory for a setting; `str` explains each. Those of the clock are for tau, the integral of rho over time.
+
+    Parameters
+    ----------
+    rho_0, tau_T05, tau_T1, T1, loss_T1, neuron_rate : float
+        The start and Phase 1; rho_0 is an expectation, `neuron_rate` is equation (33), the rest is read off `universal`.
+    ratio, sum_common, sum_target, loss_tau : float
+        Late, from `limits`: equation (36), and equation (40) where kind 4 is active.
+    U, C21, C31 : float
+        Scores, by equation (45) with Phi of `universal`; equation (47) is its late form.
+    rho_growth, random_share : float
+        Late, equations (49) and (42).
+    conditions : tuple of Condition
+        What the theory asks of the setting, and whether it is met.
+    """
 
     rho_0: float = number("expected squared norm of the head at the start")
     tau_T05: float = number("clock from which on -G3' >= 1.1 max(G1', G2')")
@@ -95,7 +109,7 @@ class Predictions:
 
 
 def conditions(setting: Setting) -> tuple[Condition, ...]:
-    """Return the paper's conditions, as read here, for a setting."""
+    """Return the paper's conditions, as read here, for a setting; those on n alone are equations (37), (41) and (42)."""
     s = setting
     share, inactive = s.n / (211.0 * s.L - 474.0), limits(s.n, s.L)["inactive"]
     different = s.vocabulary == 0
@@ -113,7 +127,7 @@ def conditions(setting: Setting) -> tuple[Condition, ...]:
 
 
 def rho_growth(m1: float, rho_0: float, tau: float) -> float:
-    r"""Return :math:`\rho / \rho_0` late, from :math:`\rho^2 \approx \rho_0^2 + 34 m_1 \log^2(\tau / 30)`."""
+    r"""Return :math:`\rho / \rho_0` late, from :math:`\rho^2 \approx \rho_0^2 + 34 m_1 \log^2(\tau / 30)`: equation (49)."""
     return float(np.sqrt(1.0 + 34.0 * m1 * max(log(tau / 30.0), 0.0) ** 2 / rho_0**2))
 
 
@@ -123,6 +137,7 @@ def predict(setting: Setting, *, lr: float | None = None) -> Predictions:
     Parameters
     ----------
     setting : Setting
+        The law of data and initial weights; init="normal" for those numbers that have a scale of the weights in them, else NaN.
     lr : float, optional
         Learning rate, > 0, of gradient descent: then T1 is in steps. Default gradient flow, T1 in its time.
 

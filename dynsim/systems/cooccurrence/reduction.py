@@ -50,11 +50,12 @@ def inner_products(weights: Mapping[str, NDArray]) -> dict[str, NDArray]:
 
 @dataclass(frozen=True, eq=False)
 class GramFlow:
-    """The closed system of inner products; parameters are displacements from their initial values.
+    """The closed system of inner products, equations (13) to (21); parameters are displacements from their initial values.
 
     Parameters
     ----------
     bags : Bags
+        Training samples.
     m : int
         Width, which the scores are scaled by.
     a : ndarray, shape (m1,)
@@ -82,7 +83,7 @@ class GramFlow:
 
     @cached_property
     def layout(self) -> Layout:
-        """rho (1,), G (d,), or x (m1, d), products (m1, m1); then value, score, key, query (d, d), and the clock tau (1,)."""
+        """Blocks rho (1,), G (d,), or x (m1, d), products (m1, m1); then value, score, key, query (d, d), and the clock tau (1,)."""
         names = (*(("x", "products") if self.neurons else ("rho", "G")), *PRODUCTS)
         return Layout({**{name: self.initial[name].shape for name in names}, "tau": (1,)})
 
@@ -129,7 +130,19 @@ class GramFlow:
         raise Inexact(self.alternative)
 
     def velocity(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace) -> None:
-        """Write the right-hand side of the closed equations into `out`, and d tau/dt = rho."""
+        """Write the right-hand side of equations (13) to (18) into `out`, and d tau/dt = rho.
+
+        With `neurons` equations (19) and (21) take the place of (13) and (14); summed with a, (21) is equation (20).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        out : SimpleNamespace
+            Blocks of the velocity, written to.
+        """
         forces(self.bags, cache, self.m)
         z, G, B = cache.z, cache.G, self._force_on_scores(cache)
         S, KK, QQ = cache.score, self._now("key", params), self._now("query", params)
@@ -167,27 +180,75 @@ class GramFlow:
         return self.initial["score"][:SPECIAL, :SPECIAL]
 
     def change(self, name: str, params: SimpleNamespace, count: int | None = None) -> NDArray:
-        """Return how far inner products have moved; those of the first `count` tokens, or all."""
+        """Return how far inner products have moved; those of the first `count` tokens, or all.
+
+        Parameters
+        ----------
+        name : {"value", "score", "key", "query"}
+            The matrix: Gamma, S, KK or QQ.
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        count : int, optional
+            How many tokens, special ones first. Default all.
+        """
         return getattr(params, name)[:count, :count]
 
     def rho(self, params: SimpleNamespace, cache: SimpleNamespace) -> float:
-        """Return |u|^2."""
+        """Return |u|^2.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         return float(self.a @ self._now("products", params) @ self.a if self.neurons else self._now("rho", params)[0])
 
     def value_force(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Return Gamma z, shape (d,)."""
+        """Return Gamma z, shape (d,).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         return self._now("value", params) @ cache.z
 
     def products_change(self, params: SimpleNamespace) -> NDArray:
-        """Return how far <w_i, w_j> have moved, (m1, m1)."""
+        """Return how far <w_i, w_j> have moved, (m1, m1).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        """
         return params.products
 
     def neuron_values_change(self, params: SimpleNamespace, tokens: slice) -> NDArray:
-        """Return how far w_j . W_V[c] have moved, (m1, tokens)."""
+        """Return how far w_j . W_V[c] have moved, (m1, tokens).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        tokens : slice
+            Which tokens c.
+        """
         return params.x[:, tokens]
 
     def motion(self, params: SimpleNamespace, cache: SimpleNamespace) -> SimpleNamespace:
-        """Return time derivatives as `BagTransformer.motion` does; `energy` by the quadratic forms of the closed equations."""
+        """Return time derivatives as `BagTransformer.motion` does; `energy` by the quadratic forms of equation (26).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         if hasattr(cache, "motion"):
             return cache.motion
         out = self.layout.views(np.empty(self.layout.size))
@@ -208,7 +269,15 @@ class GramFlow:
         return cache.motion
 
     def invariants(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        """Return the five conserved numbers, see `dynsim.systems.cooccurrence.observables.INVARIANTS`."""
+        """Return the five conserved numbers of `observables.INVARIANTS`, in inner products: equation (23).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        """
         V, S, KK, QQ = (self._now(name, params) for name in PRODUCTS)
         rho, G = self.rho(params, cache), cache.G
         return np.array([

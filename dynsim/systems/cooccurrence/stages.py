@@ -53,13 +53,14 @@ class Event:
 class PhaseTable:
     """Ends of phases and marks of one run.
 
-    Attributes
+    Parameters
     ----------
     events : tuple of Event
+        Phases first.
     horizon : float
         Last recorded time, or step.
-    clock : str
-        "time" or "step".
+    clock : {"time", "step"}
+        What `horizon` and `Event.at` count.
     """
 
     events: tuple[Event, ...]
@@ -95,7 +96,15 @@ class PhaseTable:
         return csv_text(COLUMNS, self.rows())
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return the table as LaTeX; see `dynsim.tabular.latex_text`."""
+        """Return the table as LaTeX; see `dynsim.tabular.latex_text`.
+
+        Parameters
+        ----------
+        caption : str
+            Text of the caption, in LaTeX; none where it is empty.
+        label : str
+            Name for references; none where it is empty.
+        """
         rows = [(e.name, e.at, e.tau, e.predicted_tau, e.definition) for e in self.events]
         return latex_text(("event", self.clock, "tau", "predicted tau", "definition"), rows, caption, label)
 
@@ -111,10 +120,6 @@ def stage_table(run: Any) -> PhaseTable:
     ----------
     run : Trajectory
         A single run of this system with its default quantities recorded.
-
-    Returns
-    -------
-    PhaseTable
 
     Raises
     ------

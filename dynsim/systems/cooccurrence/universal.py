@@ -44,7 +44,7 @@ MEMBERS = np.array([[token in HELD[kind] for token in range(SPECIAL)] for kind i
 
 
 def memory(n: float, L: int) -> NDArray:
-    """Return what each kind's margin gains from its random tokens per unit of its s, (4,): 0 for n to infinity."""
+    """Return e_k of equation (30), (4,): what each kind's margin gains from its random tokens per unit of its s; 0 for n to infinity."""
     random = L - MEMBERS.sum(axis=1)
     return random / (n * WEIGHTS)
 
@@ -52,6 +52,8 @@ def memory(n: float, L: int) -> NDArray:
 @dataclass(frozen=True, eq=False)
 class UniversalFlow:
     """The four margins, the head on the special tokens and the integrals that scores follow; its time is the clock tau.
+
+    Logistic regression on bags of words, equation (28), where the samples of a kind are alike: equations (29) to (31).
 
     Parameters
     ----------
@@ -77,12 +79,12 @@ class UniversalFlow:
 
     @cached_property
     def start(self) -> NDArray:
-        """All are 0 at first."""
+        """All are 0 at first; there the velocity is that of equation (32)."""
         return np.zeros(self.layout.size)
 
     @cached_property
     def constants(self) -> Mapping[str, NDArray]:
-        """n and L."""
+        """The numbers n and L."""
         return {"n": np.array(float(self.n)), "L": np.array(float(self.L))}
 
     @cached_property
@@ -91,12 +93,22 @@ class UniversalFlow:
         return {"system": "cooccurrence", "engine": "universal", "n": str(self.n), "L": int(self.L)}
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
-        """Return `s` (4,) and the loss."""
+        """Return `s` (4,) of equation (29) and the loss."""
         loss = np.logaddexp(0.0, -params.f)
         return SimpleNamespace(s=WEIGHTS * np.exp(-params.f - loss), kind_loss=loss, loss=WEIGHTS @ loss)
 
     def velocity(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace) -> None:
-        """Write the right-hand side into `out`."""
+        """Write the right-hand side into `out`: equations (29) and (31), and for Phi beta of equations (43) and (44).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Blocks of a parameter vector by name, `layout.views` of it.
+        cache : SimpleNamespace
+            What `forward` returned for these parameters.
+        out : SimpleNamespace
+            Blocks of the velocity, written to.
+        """
         s = cache.s
         out.G[...] = (LABELS * s) @ MEMBERS
         out.f[...] = LABELS * (MEMBERS @ out.G) + memory(self.n, self.L) * s
@@ -139,6 +151,17 @@ class UniversalFlow:
 def universal(n: float = np.inf, L: int = 5, tau: float = 3e4) -> Trajectory:
     """Integrate the limit to a time tau, at 0 and at 100 times a decade from tau = 0.01 on; kept, so treat it as read-only.
 
+    Parameters
+    ----------
+    n : float
+        Training samples, >= 1; default infinite, the limit.
+    L : int, default 5
+        Tokens of a sample, >= 3.
+    tau : float, default 3e4
+        Last time of the clock tau, > 0.01.
+
+    Examples
+    --------
     >>> run = universal()
     >>> first = run.at[run["min_margin"] >= 0.25][0]        # all margins are 1/4
     >>> bool(23 < first < 25)
@@ -151,7 +174,7 @@ def universal(n: float = np.inf, L: int = 5, tau: float = 3e4) -> Trajectory:
 
 
 def kernel(n: float, L: int) -> NDArray:
-    """Return K (4, 4): margins move at f' = K s, the scalar products of bags with their labels, and the memory of random tokens."""
+    """Return K of equation (31), (4, 4): f' = K s; the scalar products of bags with their labels, and the memory of random tokens."""
     bags = LABELS[:, None] * MEMBERS
     return bags @ bags.T + np.diag(memory(n, L))
 
@@ -160,7 +183,7 @@ def late_shares(n: float, L: int) -> NDArray:
     r"""Return the shares of the kinds in sum g for tau to infinity, (4,): 0 for kinds that become inactive.
 
     All active margins then grow alike, so the shares solve :math:`\min \lambda^\top K \lambda`, :math:`\lambda \geq 0`,
-    :math:`\sum \lambda = 1`, and :math:`1/(L \tau)` goes to that minimum (docs/derivations/cooccurrence.md, section 6).
+    :math:`\sum \lambda = 1`, and :math:`1/(L \tau)` goes to that minimum: equation (35). That the flow goes there rests on equation (34).
     """
     K, best, least = kernel(n, L), np.full(4, 0.25), np.inf
     for size in range(1, 5):
@@ -177,10 +200,16 @@ def late_shares(n: float, L: int) -> NDArray:
 
 
 def limits(n: float = np.inf, L: int = 5) -> dict[str, float]:
-    r"""Return late-time limits of the parameter-free flow, from `late_shares`.
+    r"""Return late-time limits of the parameter-free flow, from `late_shares`: equations (36) and (40) to (42).
 
-    While kind 4 is inactive, :math:`(7 + e_2) > (1 + e_2)(5 + e_1)`, they are functions of kappa = s1/s2 = (7 + e2)/(5 + e1) alone:
-    -G3'/G1' = (2 - kappa)/(kappa - 1), 1/(loss tau) = (3 + e2 - 2 kappa)/(kappa + 2).
+    While kind 4 is inactive, equation (37), they are functions of kappa = s1/s2 = (7 + e2)/(5 + e1) and of e2, equation (36).
+
+    Parameters
+    ----------
+    n : float
+        Training samples, >= 1; infinite for the limit.
+    L : int
+        Tokens of a sample, >= 3.
 
     Returns
     -------
@@ -188,6 +217,8 @@ def limits(n: float = np.inf, L: int = 5) -> dict[str, float]:
         `s1/s2`, `-G3'/G1'`, `1/(loss tau)`, `sum g/(s2+s3+s4-s1)`, `sum g/(s1-s2)`; `inactive`, 1 if kind 4 becomes inactive; `random`, the
         share of the squared norm of z on random tokens.
 
+    Examples
+    --------
     >>> found = limits()
     >>> [round(found[name], 4) for name in ("s1/s2", "-G3'/G1'", "sum g/(s1-s2)")]
     [1.4, 1.5, 8.5]

@@ -1,4 +1,7 @@
-"""Gradient heterogeneity: why sign updates beat gradient descent, and when they do not."""
+"""Gradient heterogeneity: why sign updates beat gradient descent, and when they do not.
+
+All of it is derived in docs/derivations/gradient_heterogeneity.md; equation numbers in docstrings are of that page.
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ def cut_blocks(
     Parameters
     ----------
     system : System
+        Whose layout has the tensors; with or without replicates.
     axes : mapping or function of str to tuple of int, optional
         Axes of a tensor along which each index is a block of its own, such as heads; a tensor that a mapping does not name stays whole.
         Default the system's `member_axes`, along which models lie side by side that do not meet (kernels, starts), if it has them.

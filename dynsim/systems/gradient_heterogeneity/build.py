@@ -26,8 +26,9 @@ def dense(setting: Setting, seed: int = 0) -> Any:
     Parameters
     ----------
     setting : Quadratic, Logistic, Transformer or Head
+        Which model, and all that a seed does not decide.
     seed : int
-        Determines data, weights and batches, by separate streams.
+        Integer >= 0; determines data, weights and batches, by separate streams.
 
     Raises
     ------
@@ -40,5 +41,15 @@ def dense(setting: Setting, seed: int = 0) -> Any:
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> Any:
-    """Draw the smallest system that is exact for the rule: there is but the model itself."""
+    """Draw the smallest system that is exact for the rule: there is but the model itself.
+
+    Parameters
+    ----------
+    setting : Quadratic, Logistic, Transformer or Head
+        As in `dense`.
+    optimizer : Optimizer
+        Any rule; it makes no difference here.
+    seed : int
+        As in `dense`.
+    """
     return dense(setting, seed)

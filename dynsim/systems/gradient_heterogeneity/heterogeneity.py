@@ -52,17 +52,18 @@ COLUMNS = ("block", "size", "norm", "rms", "curvature", "largest")
 class Block:
     """What is measured of a block.
 
-    Attributes
+    Parameters
     ----------
     name : str
+        Of the tensor, or of the piece of it, such as "W_V[0,3]".
     size : int
-        P_b.
+        Number P_b of its parameters, >= 1.
     norm : float
-        |g_b|.
+        Norm |g_b| of its gradient.
     rms : float
-        ghat_b = |g_b| / sqrt(P_b), the root-mean-square entry of its gradient.
+        Root-mean-square entry of its gradient, ghat_b = |g_b| / sqrt(P_b).
     curvature : float
-        h_b, the spectral norm of its diagonal block of the Hessian; NaN if not asked for.
+        Spectral norm h_b of its diagonal block of the Hessian; NaN if not asked for.
     largest : float
         Largest eigenvalue of that block, <= 0 if none is positive. It differs from `curvature` where the outermost one is negative.
     """
@@ -82,9 +83,10 @@ class Heterogeneity:
     Numbers that do not exist are NaN: everything relative to the gradient where that is 0, R_exact where one of its curvatures is not
     positive, all of curvature where it was not asked for.
 
-    Attributes
+    Parameters
     ----------
     blocks : tuple of Block
+        What is measured of each block, in the order in which blocks were named.
     gradient, hessian : Spread
         Of ghat_b, and of h_b.
     correlation : float
@@ -94,9 +96,9 @@ class Heterogeneity:
     phi : float
         Density of the gradient, in [1/P, 1]; 2/pi for independent Gaussian entries.
     R : float
-        Equation (2).
+        Best guaranteed gain of a sign step over that of a gradient step, equation (2).
     R_exact : float
-        The same without the blocks.
+        The same without the blocks, the second half of equation (2).
     along_gradient, along_signs : float
         :math:`g^\top H g / |g|^2` and :math:`s^\top H s / P`, either may be negative.
     delta_D : float
@@ -179,7 +181,13 @@ class Heterogeneity:
         return csv_text(COLUMNS, self.rows())
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
-        """Return the table of blocks as LaTeX; see `dynsim.tabular.latex_text`."""
+        """Return the table of blocks as LaTeX.
+
+        Parameters
+        ----------
+        caption, label : str, optional
+            As `dynsim.tabular.latex_text` takes them: with a caption the tabular stands in a `table`, which a label names.
+        """
         return latex_text(COLUMNS, self.rows(), caption, label)
 
 
@@ -225,6 +233,7 @@ def measure(
     Returns
     -------
     Heterogeneity
+        Numbers of each block, how unequal they are, and the weighted curvatures of equations (1) and (2).
 
     Raises
     ------

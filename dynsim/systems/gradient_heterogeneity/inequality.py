@@ -1,4 +1,4 @@
-r"""Numbers that say how unequal the gradients and curvatures of blocks are, from arrays; equations as in `heterogeneity`."""
+"""Numbers that say how unequal the gradients and curvatures of blocks are, from arrays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Spread:
         Largest over smallest, and standard deviation of the logarithm, of the blocks that are not negligible.
     cv : float
         Coefficient of variation over parameters, that is with weights P_b / P, of all blocks: of ghat^2 for gradients, of h for
-        curvatures, as they stand in (1).
+        curvatures, as they stand in equation (1).
     """
 
     gini: float = NAN
@@ -39,7 +39,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Complexity:
-    """Weighted curvatures of blocks: `Lambda_G` by squared gradient norms, `Lambda_P` by sizes, and how (1) relates them.
+    """Weighted curvatures of blocks: `Lambda_G` by squared gradient norms, `Lambda_P` by sizes, and how equation (1) relates them.
 
     Attributes
     ----------
@@ -77,7 +77,8 @@ def gini(values: NDArray) -> float:
 def density(gradient: NDArray) -> Any:
     r"""Return :math:`\varphi = |g|_1^2 / (P |g|_2^2)` of gradients (*lead, P), in [1/P, 1]: the share of entries that are large.
 
-    NaN for a gradient of 0.
+    Independent normal entries have 2/pi + (1 - 2/pi)/P in the mean, equation (4), and so has any gradient in the mean over rotations of its
+    axes, equation (33). NaN for a gradient of 0.
 
     >>> density(np.array([[3.0, 0.0, 0.0, 0.0], [1.0, -1.0, 1.0, 1.0]]))
     array([0.25, 1.  ])
@@ -111,7 +112,7 @@ def _share(part: NDArray, whole: NDArray) -> Any:
 
 
 def complexity(sizes: NDArray, squares: NDArray, curvatures: NDArray) -> Complexity:
-    r"""Return curvatures of blocks weighted by their gradients and by their sizes, and identity (1) between the two.
+    r"""Return curvatures of blocks weighted by their gradients and by their sizes, and equation (1) between the two.
 
     Parameters
     ----------

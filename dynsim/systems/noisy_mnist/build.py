@@ -17,8 +17,9 @@ def dense(setting: Setting, seed: int = 0) -> TokenTransformer:
     Parameters
     ----------
     setting : Setting
+        Digits, sample size, SNR, construction and sizes of the layers.
     seed : int
-        Determines training images with their noise, the noise of the test set, and the weights, by separate streams.
+        Determines training images with their noise, the noise of the test set, and the weights, by separate streams; >= 0.
 
     Raises
     ------
@@ -32,7 +33,20 @@ def dense(setting: Setting, seed: int = 0) -> TokenTransformer:
 
 
 def restricted(setting: Setting, seed: int = 0) -> TokenTransformer:
-    """Draw the model on the pixels at which some training token is not 0: exact for every rule that acts per coordinate."""
+    """Draw the model on the pixels at which some training token is not 0: exact for every rule that acts per coordinate.
+
+    Parameters
+    ----------
+    setting : Setting
+        As for `dense`.
+    seed : int
+        Draws what it draws for `dense`.
+
+    Raises
+    ------
+    ImportError
+        If mlxtend is not installed.
+    """
     return dense(setting, seed).restrict()
 
 
@@ -41,16 +55,42 @@ def lumped(setting: Setting, optimizer: Any, seed: int = 0) -> TokenTransformer:
 
     Images overlap nearly everywhere: what it saves is the rows of the value layer, which move alike.
 
+    Parameters
+    ----------
+    setting : Setting
+        As for `dense`.
+    optimizer : Optimizer, or a class of these
+        The rule.
+    seed : int
+        Draws what it draws for `dense`.
+
     Raises
     ------
     Inexact
         For a rule that does not lump; names the alternative.
+    ImportError
+        If mlxtend is not installed.
     """
     return dense(setting, seed).lump(optimizer)
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> TokenTransformer:
-    """Draw the smallest system that is exact for the rule: lumped where the rule lumps, else restricted."""
+    """Draw the smallest system that is exact for the rule: lumped where the rule lumps, else restricted.
+
+    Parameters
+    ----------
+    setting : Setting
+        As for `dense`.
+    optimizer : Optimizer or GradientFlow, or a class of these
+        The rule.
+    seed : int
+        Draws what it draws for `dense`.
+
+    Raises
+    ------
+    ImportError
+        If mlxtend is not installed.
+    """
     system = dense(setting, seed)
     try:
         return system.lump(optimizer)

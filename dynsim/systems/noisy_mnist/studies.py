@@ -34,8 +34,9 @@ def snr_study(
         The two SNRs that claims speak of, 0.2 and 2, are added if they are missing.
     optimizers : iterable of str
         Rules as texts, see `Experiment.rule`; at least one.
-    seeds : int
-    steps : int
+    seeds : int, default 5
+        Seeds of each point, >= 1.
+    steps : int, default 5000
         Steps after which a run is given up: what it did not reach is NaN.
     constructions : iterable of str
         Names of the sweeps, at least one; the other constructions do not restrict the setting. Default all, or the setting's own if
@@ -46,6 +47,7 @@ def snr_study(
     Returns
     -------
     Study
+        With a sweep a construction, "token" and "border"; nothing is run yet.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Two-layer transformer on sparse signal-noise data under sign gradient descent."""
+"""Two-layer transformer on sparse signal-noise data under sign gradient descent.
+
+Equation numbers in these modules are those of docs/derivations/signal_noise.md, unless a module names another page.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def log_root(gradient: NDArray, beta2: float) -> NDArray:
 def gradient_ratio(gradient: NDArray, beta2: float) -> NDArray:
     """Size of the gradient over the root of Adam's second moment: the step in units of the rate if beta1 = 0, shape (T, ...).
 
-    1 for SignGD (beta2 = 0), at most 1 / sqrt(1 - beta2), and near 0 where noise is frozen.
+    For a gradient that falls evenly this comes to equation (4). 1 for SignGD (beta2 = 0), at most 1 / sqrt(1 - beta2), and near 0 where
+    noise is frozen.
     """
     return np.exp(np.minimum(_log(gradient) - log_root(gradient, beta2), 700.0)) * (gradient != 0)
 
@@ -105,7 +106,8 @@ def threshold(T_key: NDArray | float, a: NDArray | float, mu: NDArray | float, n
     .. math:: \beta_2^* = \exp\left(-8 (1-f)\, \log(4a/\|\mu\|) \,/\, T_{key}\right)
                         = \exp\left(-8 (1-f)\, \eta a \sqrt{m_k \log(4a/\|\mu\|)}\right)
 
-    with f the expected minority of n fair coins. Heuristic: for disjoint supports, |mu| much smaller than a, a horizon of some 6 T_key.
+    with f the expected minority of n fair coins. Rests on the decay of equations (5) to (7). Heuristic: for disjoint supports, |mu| much
+    smaller than a, a horizon of some 6 T_key.
 
     Parameters
     ----------
@@ -134,7 +136,8 @@ def followed_below(T_key: NDArray | float, a: NDArray | float, mu: NDArray | flo
 
     .. math:: \exp\left(-2 (8 - 6f) \log(4a/\|\mu\|) \,/\, T_{key}\right)
 
-    Parameters and range as in `threshold`, and heuristic like it.
+    There the decay of equation (5), query noise moving at full speed, meets the edge. Parameters and range as in `threshold`, and heuristic
+    like it.
     """
     return np.exp(-2.0 * (8.0 - 6.0 * minority(n)) * _pace(T_key, a, mu))
 

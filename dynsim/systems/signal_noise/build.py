@@ -54,7 +54,7 @@ class _Draw:
 
     @cached_property
     def projections(self) -> tuple[NDArray, NDArray]:
-        """Initial projections on the groups: of W_Q and W_K, (2, G, m_k), and of v, (G,)."""
+        """Initial projections on the groups, equation (17): of W_Q and W_K, (2, G, m_k), and of v, (G,)."""
         s, rng = self.setting, self.rng("projections")
         root = np.sqrt(self.groups.l2_squared)
         u = s.sigma_0 * root[:, None] * rng.standard_normal((2, len(root), s.m_k))
@@ -127,8 +127,9 @@ def dense(setting: Setting, seed: int = 0) -> TwoTokenTransformer:
     Parameters
     ----------
     setting : Setting
+        The law of data and weights.
     seed : int
-        Determines data, weights and test data, by separate streams; the same run as `lumped` with this seed.
+        >= 0. Determines data, weights and test data, by separate streams; the same run as `lumped` with this seed.
 
     Raises
     ------
@@ -146,7 +147,15 @@ def dense(setting: Setting, seed: int = 0) -> TwoTokenTransformer:
 
 
 def restricted(setting: Setting, seed: int = 0) -> TwoTokenTransformer:
-    """Draw the model on the union of supports only: exact for every rule that acts per coordinate, in memory free of d."""
+    """Draw the model on the union of supports only: exact for every rule that acts per coordinate, in memory free of d.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and weights.
+    seed : int
+        >= 0; the same run as `dense` and `lumped` with this seed.
+    """
     draw = _Draw(_checked(setting), seed)
     return row_model(draw.data, *draw.inside(), draw.provenance("restricted"), draw.restricted_test)
 
@@ -157,10 +166,11 @@ def lumped(setting: Setting, optimizer: Any, seed: int | Sequence[int] = 0) -> T
     Parameters
     ----------
     setting : Setting
+        The law of data and weights.
     optimizer : Optimizer or type
         A rule of kind "sign" or "linear"; a class stands for its instance at default hyper-parameters.
     seed : int or sequence of int
-        A sequence makes one system with a leading axis of replicates. Where supports overlap, replicates have different
+        >= 0. A sequence makes one system with a leading axis of replicates. Where supports overlap, replicates have different
         numbers of shared features; they are padded to the largest. Rounding may then depend on which seeds are there:
         `batches` avoids that.
 
@@ -221,7 +231,17 @@ def _stack(systems: Sequence[TwoTokenTransformer], width: int | None = None) -> 
 
 
 def best(setting: Setting, optimizer: Any, seed: int = 0) -> TwoTokenTransformer:
-    """Draw the smallest system that is exact for the rule: lumped where the rule lumps, else restricted."""
+    """Draw the smallest system that is exact for the rule: lumped where the rule lumps, else restricted.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and weights.
+    optimizer : Optimizer or type
+        Any rule that acts per coordinate; a class stands for its instance at default hyper-parameters.
+    seed : int
+        >= 0; the run is the same in every form.
+    """
     try:
         lumping_kind(optimizer)
     except Inexact:
@@ -238,6 +258,7 @@ def batches(setting: Setting, optimizer: Any, seeds: Sequence[int]) -> list[tupl
     Parameters
     ----------
     setting : Setting
+        The law of data and weights.
     optimizer : Optimizer or type
         A class stands for its instance at default hyper-parameters.
     seeds : sequence of int
@@ -284,6 +305,7 @@ def from_arrays(*, mu: Any, xi: Any, y: Any, W_Q: Any, W_K: Any, W_V_pos: Any, W
     y : array_like, shape (n,)
         Labels, -1 or +1.
     W_Q, W_K : array_like, shape (m_k, d)
+        Query and key matrix.
     W_V_pos, W_V_neg : array_like, shape (m_v, d)
         Value matrices of the outputs F_{+1} and F_{-1}. In the orientation of `torch.nn.Linear.weight`.
 

@@ -46,7 +46,7 @@ def log_c1(
 
 
 def vote(sign: NDArray, log_c1: NDArray, k: NDArray, key_noise: NDArray) -> NDArray:
-    """Return the weighted vote of the key noise, sgn sum_i c1_i (ka_ri - k_r), shape (..., row)."""
+    """Return the weighted vote of the key noise, sgn sum_i c1_i (ka_ri - k_r), shape (..., row): how q_r moves, equation (28)."""
     weight = sign * np.exp(log_c1 - log_c1.max(-1, keepdims=True))
     return np.sign((key_noise * weight[..., None, :]).sum(-1) - k * weight.sum(-1)[..., None])
 

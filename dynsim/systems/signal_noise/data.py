@@ -81,7 +81,13 @@ class Setting:
             )
 
     def replace(self, **changes: Any) -> Setting:
-        """Return a copy with some fields changed; unknown names are refused with the nearest valid one."""
+        """Return a copy with some fields changed; unknown names are refused with the nearest valid one.
+
+        Parameters
+        ----------
+        **changes : int, float or bool
+            New values by field name, in the ranges of the class.
+        """
         return replaced(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,18 +96,24 @@ class Setting:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Setting:
-        """Build a setting from a mapping; unknown keys are errors naming the nearest valid key."""
+        """Build a setting from a mapping; unknown keys are errors naming the nearest valid key.
+
+        Parameters
+        ----------
+        values : mapping of str to int, float or bool
+            Fields, as `to_dict` returns them; those left out keep their defaults.
+        """
         return build_setting(cls, values)
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    r"""Training samples, stored on the union of their supports.
+    r"""Training samples, stored on the union of their supports: the tokens of equation (1).
 
-    Attributes
+    Parameters
     ----------
     d : int
-        Dimension of a token.
+        Dimension of a token, >= 2.
     y : ndarray, shape (n,)
         Labels, -1.0 or +1.0.
     columns : ndarray of int, shape (U,)

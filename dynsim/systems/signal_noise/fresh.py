@@ -64,7 +64,10 @@ def rewrite_test(system: Any, weight: NDArray, u: NDArray, v: NDArray) -> TestTo
 
 
 def test_output(params: SimpleNamespace, cache: SimpleNamespace) -> tuple[NDArray, NDArray]:
-    """Return mean test loss and test error (fraction with y f <= 0), shapes (*replicates,); computed once a forward pass."""
+    """Return mean test loss and test error (fraction with y f <= 0), shapes (*replicates,); computed once a forward pass.
+
+    Equations (3) and (5) to (7) on fresh samples.
+    """
     if not hasattr(cache, "test_output"):
         test: Any = cache.system.test
         count, (size, m_k) = test.H.shape[-2], params.W_QK.shape[-2:]

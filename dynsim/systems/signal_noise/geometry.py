@@ -32,7 +32,7 @@ def _check_kind(kind: str) -> None:
 
 
 def value_ratio(kind: str, setting: Setting) -> float:
-    r"""Return the typical mean value signal over mean value noise.
+    r"""Return the typical mean value signal over mean value noise, equations (2) and (6).
 
     .. math:: \frac{\|\mu\|}{\sigma_p s \sqrt{2/\pi}} \ \text{(sign)}, \qquad \frac{n \|\mu\|^2}{\sigma_p^2 s} \ \text{(linear)}
 
@@ -63,8 +63,9 @@ def value_ratio(kind: str, setting: Setting) -> float:
 def ratio_bounds(kind: str, norms: Mapping[str, Any]) -> tuple[float, float]:
     r"""Return the least and the largest mean value signal over mean value noise, given the norms of the tokens.
 
-    A sign rule's is one number, the l1 norm of the signal over the mean l1 norm of the noise tokens. A linear rule's lies between
-    n times the squared l2 norm of the signal over the arithmetic and over the harmonic mean of those of the noise tokens.
+    A sign rule's is one number, equation (2), the l1 norm of the signal over the mean l1 norm of the noise tokens; Adam's with eps = 0 is
+    about that, equation (3). A linear rule's, equation (6), lies between n times the squared l2 norm of the signal over the arithmetic
+    and over the harmonic mean of those of the noise tokens. Rests on the steps of equations (1) and (4), and on their sum, equation (5).
 
     Parameters
     ----------
@@ -113,6 +114,8 @@ def _met(setting: Setting) -> float:
 def margin_over_spread(kind: str, setting: Setting) -> float:
     r"""Return the mean value signal over the standard deviation of a fresh token's value noise, at the mean number K of met coordinates.
 
+    This is equation (7).
+
     .. math:: \frac{\|\mu\|}{\sigma_p \sqrt K} \ \text{(sign)}, \qquad \frac{n \|\mu\|^2}{\sigma_p^2 \sqrt K} \ \text{(linear)},
               \qquad K = \frac{n s^2}{d - 1}
 
@@ -139,7 +142,7 @@ def margin_over_spread(kind: str, setting: Setting) -> float:
 
 
 def fresh_error(kind: str, setting: Setting) -> float:
-    r"""Return the predicted test error: the chance that a fresh token's value noise outweighs the mean value signal.
+    r"""Return the predicted test error, equation (8): the chance that a fresh token's value noise outweighs the mean value signal.
 
     A fresh support meets K trained coordinates, K hypergeometric. There the value layer has entries of one size (sign) or
     proportional to the training noise (linear), so that, with R^2 a chi-squared number of K degrees of freedom,
@@ -220,7 +223,7 @@ def noise_allowed(kind: str, setting: Setting, error: float) -> float:
 def cleaner(setting: Setting, error: float) -> float:
     r"""Return how many times less noise a sign rule may have than a linear one, for the same test error.
 
-    About :math:`\sqrt{n t \sqrt K}` where t is the margin over the spread that this error needs (see `margin_over_spread`).
+    About :math:`\sqrt{n t \sqrt K}`, equation (9), where t is the margin over the spread that this error needs (see `margin_over_spread`).
 
     Parameters
     ----------

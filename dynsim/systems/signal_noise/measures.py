@@ -25,6 +25,13 @@ def horizon(setting: Setting, optimizer: Any) -> int | None:
     """Return a number of steps by which all that the theory speaks of is over, None for rules that it does not speak of.
 
     The largest of 8.5 T_key, 1.5 T_attn and 1.25 times the upper bound of T, with their closed forms.
+
+    Parameters
+    ----------
+    setting : Setting
+        The law of data and weights.
+    optimizer : Optimizer
+        A rule; the theory speaks of sign rules without momentum, at one constant rate.
     """
     lr = optimizer.lr
     if optimizer.kind != "sign" or getattr(optimizer, "momentum", 0.0) or not isinstance(lr, (int, float)):

@@ -40,7 +40,7 @@ TINY = 5e-324  # the smallest float64
 class TwoTokenTransformer:
     r"""The model in feature coordinates: dense, restricted and lumped systems are instances of it.
 
-    Attributes
+    Parameters
     ----------
     data : Data or tuple of Data
         The training samples (one entry per replicate).
@@ -51,7 +51,7 @@ class TwoTokenTransformer:
         block `W_V` (2, m_v, D), rows of W_{V,+1} and W_{V,-1}, or block `v` (D,),
         v = mean of the rows of W_{V,+1} minus that of W_{V,-1}, on which alone f depends.
     m_k, m_v : int
-        Rows of W_Q and of each value matrix.
+        Rows of W_Q and of each value matrix, >= 1.
     value_rows : bool
         True if the value layer is kept row by row.
     step_scale, exact_for, alternative, constants, provenance
@@ -159,7 +159,7 @@ class TwoTokenTransformer:
         return replace(reduced, logit_scale=self.logit_scale)
 
     def lift(self, reduced: TwoTokenTransformer, params: NDArray) -> dict[str, NDArray]:
-        """Recover the dense weights of a lumped or restricted run.
+        """Recover the dense weights of a lumped or restricted run; for a lumped one equation (16).
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class TwoTokenTransformer:
     # -- forward and backward, line by line in the same order ---------------------------------------------------
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
-        """Return loss and intermediate values.
+        """Return loss and intermediate values, equations (2) to (7).
 
         Shapes: v (..., D); P (..., 2, n + 1, m_k); V (..., n + 1); q, k (..., m_k); th, ka, a (..., n, m_k); A (..., 1); B, margin,
         losses (..., n);
@@ -224,7 +224,7 @@ class TwoTokenTransformer:
         )
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
-        """Write dL/dparams into the views `out`; with `signs`, up to a positive factor per entry."""
+        """Write dL/dparams, equations (9) to (11), into the views `out`; with `signs`, up to a positive factor per entry."""
         c, X = cache, self.features
         log_l, log_c, sign = _log_coefficients(c)
         t = np.empty(log_l.shape[:-1] + (self.n + 1,))
@@ -248,7 +248,15 @@ class TwoTokenTransformer:
             out.W_V[..., 1, :, :] = -g[..., None, :]
 
     def query_gradient(self, cache: SimpleNamespace) -> NDArray:
-        """Return the derivative of the loss by query noise, c2_i (k_r - ka_ri), shape (..., m_k, n), in plain float64."""
+        """Return the derivative of the loss by query noise, c2_i (k_r - ka_ri), shape (..., m_k, n), in plain float64.
+
+        This is equation (1) of docs/derivations/adam.md.
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            What `forward` returned.
+        """
         log_l, log_c, sign = _log_coefficients(cache)
         return np.swapaxes(_coefficients(log_c, sign)["query"][..., None] * cache.a, -1, -2)
 
@@ -256,6 +264,13 @@ class TwoTokenTransformer:
         """Count gradient entries of W_Q, W_K and v below 1e-13 of the sum of their terms' magnitudes.
 
         Sign updates are discontinuous there: two exact forms of the same run may part at a tie.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views of the parameters, as `forward` takes them.
+        cache : SimpleNamespace
+            What `forward` returned for them.
         """
         c, X = cache, self.features
         coefficients, log_scale = _relative_coefficients(c, *_log_coefficients(c), X.mixed is not None)
@@ -299,7 +314,7 @@ def _log_coefficients(c: SimpleNamespace) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _coefficients(log_c: NDArray, sign: NDArray) -> dict[str, NDArray]:
-    """Return the coefficients of (10) and (11), each of shape (..., n)."""
+    """Return the coefficients of equations (10) and (11), each of shape (..., n)."""
     both = sign[..., None, :] * np.exp(log_c)
     c1, c2 = both[..., 0, :], both[..., 1, :]
     return {"query": c2, "query_mu": c1, "key_q": c1, "key_th": c2, "key_mu": np.ones_like(c1)}
@@ -308,12 +323,12 @@ def _coefficients(log_c: NDArray, sign: NDArray) -> dict[str, NDArray]:
 def _relative_coefficients(
     c: SimpleNamespace, log_l: NDArray, log_c: NDArray, sign: NDArray, meet: bool
 ) -> tuple[dict[str, NDArray], NDArray | None]:
-    """Return the coefficients of (10) and (11) with a positive factor of their own taken out of each token's row.
+    """Return the coefficients of equations (10) and (11) with a positive factor of their own taken out of each token's row.
 
     c1_i and c2_i span hundreds of orders of magnitude; within a row only their ratios matter. Rows meet
     only where a feature mixes tokens (`meet`): `Features.pull` then scales them by the logarithms of what
     was taken out, returned last, shape (..., 3, n + 1): rows of dL/dW_Q, of dL/dW_K, and entries of
-    dL/dv (9), which are negative, so that -1 is left of each.
+    dL/dv, equation (9), which are negative, so that -1 is left of each.
     """
     log_c1, log_c2 = log_c[..., 0, :], log_c[..., 1, :]
     log_scale = np.empty((*log_c.shape[:-2], 3, log_c.shape[-1] + 1))
@@ -390,7 +405,11 @@ def row_model(
 def lumped_model(
     data: Data, groups: Groups, u: NDArray, v: NDArray, kind: str, m_k: int, m_v: int, provenance: dict[str, Any], draw_test: Any
 ) -> TwoTokenTransformer:
-    """Return the exact reduction for rules of one kind, with initial projections u, (2, G, m_k), and v, (G,)."""
+    """Return the exact reduction for rules of one kind, with initial projections u, (2, G, m_k), and v, (G,).
+
+    A step moves its features as equations (13) to (15) say; on disjoint supports SignGD makes it the closed system of equations (18) to
+    (21).
+    """
     layout = Layout({"W_QK": (2, groups.features.size, m_k), "v": (groups.features.size,)})
     scale = groups.scale(kind)
     rows = np.broadcast_to(scale[:, None], (2, len(scale), m_k))

@@ -30,18 +30,18 @@ SMALL = 0.1
 
 
 def key_turn(a: NDArray | float, mu: NDArray | float, m_k: int, lr: float) -> Any:
-    r"""Step at which key noise against its row's majority turns.
+    r"""Step at which key noise against its row's majority turns, equation (32).
 
     .. math:: T_{key} = \sqrt{\log(4 a/\|\mu\|)\,/\,m_k}\;/\;(\eta a)
 
-    NaN where 4 a <= |mu|: the two forces are never equal.
+    The balance of equation (31), with the sizes of equation (29) in it. NaN where 4 a <= |mu|: the two forces are never equal.
     """
     ratio = np.log(4.0 * np.asarray(a, dtype=float) / mu)
     return np.sqrt(np.where(ratio > 0, ratio, np.nan) / m_k) / (lr * np.asarray(a, dtype=float))
 
 
 def minority(n: int) -> float:
-    """Expected fraction of samples whose key noise opposes the majority of its row, E min(k, n - k) / n, k ~ Bin(n, 1/2).
+    """Expected fraction of samples whose key noise opposes the majority of its row, E min(k, n - k) / n, k ~ Bin(n, 1/2): equation (35).
 
     >>> round(minority(1), 3), round(minority(3), 3)
     (0.0, 0.25)
@@ -51,18 +51,19 @@ def minority(n: int) -> float:
 
 
 def attention_time(a: float, mu: float, m_k: int, n: int, lr: float, level: float = SMALL) -> float:
-    r"""First step at which the mean softmax output of the signal on itself falls below `level`.
+    r"""First step at which the mean softmax output of the signal on itself falls below `level`: equation (36) with rho = 1.
 
     .. math:: T_{attn} = f T_{key} + \sqrt{(f T_{key})^2 + \mathrm{logit}(1 - \ell)\,/\,(m_k \|\mu\| a \eta^2)}
 
-    with f the `minority` fraction and l the level; log 9 for l = 0.1.
+    with f the `minority` fraction and l the level; log 9 for l = 0.1. There the logit of equation (34), less its last term, passes that
+    of the level.
     """
     shift = minority(n) * float(key_turn(a, mu, m_k, lr))
     return float(shift + np.hypot(shift, np.sqrt(np.log(1.0 / level - 1.0) / (m_k * mu * a)) / lr))
 
 
 def stage_one_end(A: float, B: NDArray, a: NDArray, mu: float, lr: float) -> float:
-    r"""First step with B_i > A for all samples, from the initial values; infinite where |mu| >= a_i and B_i <= A.
+    r"""First step with B_i > A for all samples, from the initial values, equation (23); infinite where |mu| >= a_i and B_i <= A.
 
     .. math:: \max_{i:\,A(0) \ge B_i(0)}\;\lfloor (A(0) - B_i(0)) / (2 \eta (a_i - \|\mu\|)) \rfloor + 1
     """
@@ -73,17 +74,17 @@ def stage_one_end(A: float, B: NDArray, a: NDArray, mu: float, lr: float) -> flo
 
 
 def value_lines(A: float, B: NDArray, a: NDArray, mu: float, lr: float, elapsed: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean value signal (T,) and noise (T, n) as straight lines from their values at the first of the steps `elapsed`."""
+    """Mean value signal (T,) and noise (T, n) as straight lines from their values at the first of the steps `elapsed`: equation (18)."""
     return A + 2.0 * lr * mu * elapsed, B + 2.0 * lr * np.multiply.outer(elapsed, a)
 
 
 def logit_slope(a: NDArray | float, m_k: int, lr: float) -> Any:
-    """Slope of the logit of s_21 against t^2 before the key turn, -m_k (lr a)^2."""
+    """Slope of the logit of s_21 against t^2 before the key turn, -m_k (lr a)^2: equation (30), from the sizes of equation (29)."""
     return -m_k * (lr * np.asarray(a)) ** 2
 
 
 def loss_bounds(A: NDArray, B: NDArray) -> tuple[NDArray, NDArray]:
-    """Lower and upper bound of the training loss from mean value signal (T,) and noise (T, n).
+    """Lower and upper bound of the training loss from mean value signal (T,) and noise (T, n), equation (37).
 
     The margin is at most 2 max(A, B_i), and at least A + B_i where s_11 + s_21 <= 1 and B_i >= A.
     """
@@ -92,7 +93,10 @@ def loss_bounds(A: NDArray, B: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def regime(kappa: float, T_key: float, T_attn: float, sigma_0: float, lr: float) -> dict[str, Condition]:
-    """Regime of validity: initial noise small against the clock, but many steps of it."""
+    """Regime of validity: initial noise small against the clock, but many steps of it.
+
+    That kappa must be large rests on equation (27): a share 0.28 / kappa of the pairs swaps signs instead of aligning.
+    """
     residue = sigma_0 / (lr * T_attn) if T_attn > 0 else np.nan
     return {
         "kappa_2": Condition("kappa >= 2: initial noise is at least two steps (key turn)", kappa, bool(kappa >= 2)),
@@ -107,7 +111,23 @@ def regime(kappa: float, T_key: float, T_attn: float, sigma_0: float, lr: float)
 
 @dataclass(frozen=True)
 class Predictions:
-    """Closed-form numbers for a setting and a learning rate; times in steps. `str` explains each."""
+    """Closed-form numbers for a setting and a learning rate; times in steps. `str` explains each.
+
+    Parameters
+    ----------
+    lr, snr, a, kappa, shared : float
+        Of the setting: learning rate, signal-to-noise ratio, typical norm, initial noise in steps, shared coordinates.
+    T_stage_one : float
+        Typical end of Stage I, equation (23) with the Gaussians of equation (17); infinite where a <= mu_norm.
+    T_key, T_query, T_agree : float
+        `key_turn` at the typical norm, twice and four times that: of equation (33) the leading order. NaN where 4 a <= mu_norm.
+    T_attn : float
+        `attention_time` at the typical norm.
+    T_loss_low, T_loss_high : float
+        When the bounds of `loss_bounds` reach the loss, far from the start.
+    conditions : tuple of Condition
+        What the theory asks of the setting, and whether it is met.
+    """
 
     lr: float = number("learning rate eta")
     snr: float = number("signal-to-noise ratio |mu| / (sigma_p sqrt(s))")
@@ -133,6 +153,7 @@ def predict(setting: Setting, *, lr: float) -> Predictions:
     Parameters
     ----------
     setting : Setting
+        The law of data and weights; nothing is drawn from it.
     lr : float
         Learning rate eta > 0.
 

@@ -147,8 +147,8 @@ class Reading:
     def flips(self) -> NDArray:
         """Predicted step at which a pair of opposite initial signs comes to agree, shape (m_k, n); 0 for the others.
 
-        |x| - |y| is conserved for x = th + q, y = ka - k; the smaller of the two crosses zero after
-        min(|x|, |y|) / (lr a_i) steps, and the steps tau_i until B_i > A, in which both grow, count twice.
+        For x = th + q and y = ka - k, equation (24), |x| - |y| is conserved, equation (25); the smaller of the two crosses zero after
+        min(|x|, |y|) / (lr a_i) steps, and the steps tau_i until B_i > A, in which both grow, count twice: equation (26).
         """
         x = self.initial("query_noise") + self.initial("query_signal")[:, None]
         y = self.initial("key_noise") - self.initial("key_signal")[:, None]
@@ -186,13 +186,13 @@ class Reading:
 
     @cached_property
     def value_lines(self) -> tuple[NDArray, NDArray]:
-        """Predicted straight lines of mean value signal (T,) and noise (T, n), from the first recorded step."""
+        """Predicted straight lines of mean value signal (T,) and noise (T, n), equation (18), from the first recorded step."""
         A, B = self["mean_value_signal"], self["mean_value_noise"]
         return value_lines(float(A[0]), B[0], self.a, self.mu, self.lr, self.elapsed)
 
     @cached_property
     def stage_one_predicted(self) -> float:
-        """Exact end of Stage I on disjoint supports, from the initial values."""
+        """Exact end of Stage I on disjoint supports, from the initial values, equation (23)."""
         return stage_one_end(float(self.initial("mean_value_signal")), self.initial("mean_value_noise"), self.a, self.mu, self.lr)
 
     @cached_property

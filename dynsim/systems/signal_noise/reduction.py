@@ -9,7 +9,7 @@ Coordinate c of a weight row w has gradient :math:`\sum_j X_{jc} G_j`. If a grou
 
 Private blocks, a signal in any direction, duplicate samples: all the same operation. Coordinates outside
 every token never move. The value layer acts through v alone, which moves by 2 steps (degree 0) or
-2 / m_v steps (degree 1). Derivation: docs/derivations/signal_noise.md, section 3.
+2 / m_v steps (degree 1). Derivation: docs/derivations/signal_noise.md, section 3, equations (12) to (15).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Groups", "group_columns", "group_tokens", "lumping_kind"]
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The columns of a token matrix, grouped by proportionality.
+    """The columns of a token matrix, grouped by proportionality: column c is kappa_c times its group's, equation (12).
 
     Attributes
     ----------
@@ -57,11 +57,11 @@ class Groups:
         return np.bincount(self.group, self.coef**2, self.features.size)
 
     def scale(self, kind: str) -> NDArray:
-        """How far one step of size 1 moves each feature under a rule of this kind, shape (G,)."""
+        """How far one step of size 1 moves each feature under a rule of this kind, shape (G,): equations (13) and (14)."""
         return self.l1 if kind == "sign" else self.l2_squared
 
     def displacement(self, kind: str) -> NDArray:
-        """How far a coordinate moves when its feature moves by 1, shape (U,)."""
+        """How far a coordinate moves when its feature moves by 1, shape (U,): equation (16)."""
         move = np.sign(self.coef) if kind == "sign" else self.coef
         return move / self.scale(kind)[self.group]
 
@@ -87,7 +87,7 @@ class Groups:
         W_V[1] -= shift
 
     def project(self, w: NDArray) -> NDArray:
-        """Return u = sum_c kappa_c w_c for w of shape (..., U, m): shape (..., G, m)."""
+        """Return u = sum_c kappa_c w_c, equation (12), for w of shape (..., U, m): shape (..., G, m)."""
         sums = sparse.csr_array((self.coef, (self.group, np.arange(len(self.coef)))), shape=(self.features.size, len(self.coef)))
         blocks = [sums @ block for block in w.reshape(-1, *w.shape[-2:])]
         return np.stack(blocks).reshape(*w.shape[:-2], self.features.size, w.shape[-1])

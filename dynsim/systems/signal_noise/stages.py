@@ -208,6 +208,7 @@ def stage_table(run: Any) -> StageTable:
     Returns
     -------
     StageTable
+        Four stages, those that do not occur with `first` None, and four marks.
 
     Raises
     ------
@@ -304,5 +305,6 @@ def _time(r: Reading, condition: Any) -> float:
 
 
 def _sandwich(r: Reading) -> str:
+    """The bounds of T, equation (37), as recorded steps."""
     low, high = (_time(r, x <= EPS) for x in loss_bounds(r["mean_value_signal"], r["mean_value_noise"]))
     return f"bounds {low:.0f} .. {'past the horizon' if np.isnan(high) else f'{high:.0f}'}".replace("nan", "past the horizon")

@@ -97,7 +97,7 @@ def test_constants_and_provenance(build):
     g = 1 / (1 + np.exp(dense.bags.y * at.F))
     z = np.einsum("i,ikc,ikl->c", g * dense.bags.y, np.eye(60)[dense.bags.tokens], at.p) / 12
     u = w["W"].T @ w["a"]
-    rates = np.multiply.outer(w["a"] * (w["W"] @ u), z) + w["W_V"] @ w["W_V"].T @ z  # a_j d(w_j . W_V[c])/dt
+    rates = np.multiply.outer(w["a"] * (w["W"] @ u), z) + np.multiply.outer(w["a"] ** 2, w["W_V"] @ w["W_V"].T @ z)
     want = {
         "head": 5.0, "rho_0": u @ u, "F_0": np.abs(at.F).max(), "m": 6.0, "m1": 5.0, "n": 12.0, "L": 4.0, "d": 60.0, "signs": 1.0,
         "labels": 1.0, "all_different": 0.0, "shares": [1 / 2, 1 / 6, 1 / 6, 1 / 6], "scores_0": (w["W_K"] @ w["W_Q"].T)[:3, :3],
@@ -108,6 +108,16 @@ def test_constants_and_provenance(build):
     for name, value in want.items():
         np.testing.assert_allclose(system.constants[name], value, rtol=1e-11, atol=1e-14, err_msg=name)
     assert "initial_bounds" not in build(SMALL.replace(init="kaiming_uniform")).constants
+
+
+@pytest.mark.parametrize("change", [{}, {"init": "kaiming_uniform", "output": "kaiming"}])
+def test_neuron_rates_are_those_of_the_gradient_whatever_the_last_layer(change):
+    system = co.dense(SMALL.replace(**change), seed=4)
+    start, down = system.layout.views(system.start), system.layout.views(np.zeros(system.layout.size))
+    system.backward(start, system.forward(start), down)
+    w = system.initial
+    rates = -w["a"][:, None] * (down.W @ w["W_V"].T + w["W"] @ down.W_V.T)  # a_j d(w_j . W_V[c])/dt by the product rule
+    np.testing.assert_allclose(system.constants["neuron_rates"], rates[:, :3], rtol=1e-10, atol=1e-14)
 
 
 # -- bags of one's own -----------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ LINE = about_examples(*LINES)
 
 
 def _basins(kernel: str, evidence: Any) -> Measured:
+    """The share of starts that reach loss 0 against basins on paper; of presets equations (48), (50) and (51)."""
     r = reading_about(LINE, evidence)
     found, predicted = outcomes(r, kernel), landscape_of(r, kernel).reaches_zero(starts_of(r))
     wrong = (found.solved & ~predicted) | (found.elsewhere & predicted)
@@ -135,13 +136,14 @@ def _orderly(kernel: str) -> Assumption:
 
 
 def _top(task: str) -> float:
-    """Largest output of the Gaussian kernel on a grid over the box of the keys, which holds every maximum."""
+    """Largest output of the Gaussian kernel on a grid over the box of the keys, which by equation (40) holds every maximum."""
     keys = CONSTRUCTIONS[task].keys
     sides = [np.linspace(low, high, 101) for low, high in zip(keys.min(axis=0), keys.max(axis=0), strict=True)]
     return float(outputs_at(task, "gaussian", np.stack(np.meshgrid(*sides), axis=-1)).max())
 
 
 def _within_reach(r: Reading) -> bool:
+    """Whether the target lies where equation (41) says that it is reached."""
     made = CONSTRUCTIONS[r.task]
     return 0.0 < r.setting.y < _top(r.task) and made.low <= r.setting.low and r.setting.high <= made.high
 

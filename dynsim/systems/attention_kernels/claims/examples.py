@@ -45,6 +45,7 @@ def _flat(evidence: Any) -> Measured:
 
 
 def _contraction(evidence: Any) -> Measured:
+    """The ratio of losses of neighbouring steps against equation (42)."""
     r = reading_about(ONE_KEY, evidence)
     _, J = _sphere(r)
     if r.lr is None:
@@ -64,7 +65,7 @@ def _contraction(evidence: Any) -> Measured:
 
 
 def _sphere(r: Reading) -> tuple[float, float]:
-    """Radius and slope of the sphere on which one key meets its target."""
+    """Radius and slope of the sphere on which one key meets its target, equation (42)."""
     made = CONSTRUCTIONS["E4"]
     if not 0.0 < r.setting.y < made.values[0]:
         raise Inconclusive(f"y={r.setting.y:g} is not between 0 and the value: there is no sphere")
@@ -103,6 +104,7 @@ def _hull(r: Reading) -> tuple[float, float, NDArray, float]:
 
 
 def _hull_floor(evidence: Any) -> Measured:
+    """The least loss against that of the largest value: by equation (32) the output is no larger, in E2 by equation (45)."""
     r = reading_about(OUTSIDE, evidence)
     _, floor, _, _ = _hull(r)
     steps, f = r.together("train_loss")
@@ -113,7 +115,7 @@ def _hull_floor(evidence: Any) -> Measured:
 
 
 def _late(r: Reading, steps: NDArray, gap: float) -> float:
-    """Return lr t at the last of the steps; Inconclusive if that is too early for the laws."""
+    """Return lr t at the last of the steps; Inconclusive if that is too early for the laws, by the corrections of equation (47)."""
     time = _lr_or_one(r) * float(steps[-1])
     if time * gap**2 < LATE:
         raise Inconclusive(f"lr t (y - max v)^2 = {time * gap**2:.4g} at the horizon; the laws are read from {LATE:g} on")
@@ -121,6 +123,7 @@ def _late(r: Reading, steps: NDArray, gap: float) -> float:
 
 
 def _hull_law(quantity: str, evidence: Any) -> Measured:
+    """Loss, gradient or query at the last step against equation (46)."""
     r = reading_about(OUTSIDE, evidence)
     gap, floor, drops, side = _hull(r)
     steps, recorded = r.together(quantity)

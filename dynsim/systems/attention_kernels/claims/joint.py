@@ -28,6 +28,7 @@ def _N(r: Reading) -> float:
 
 
 def _bound(evidence: Any) -> Measured:
+    """Squared gradients against both bounds of equation (21)."""
     r = reading_about(VALUES, evidence)
     steps, f, Lambda, of_all, of_values = r.together("train_loss", "Lambda", "grad_norm", "value_grad_norm")
     told = (f > VANISHED * f[0]) & (Lambda > 0)
@@ -43,6 +44,7 @@ def _bound(evidence: Any) -> Measured:
 
 
 def _loss(evidence: Any) -> Measured:
+    """The loss against the product of the factors in equation (29)."""
     r = reading_about(JOINT, evidence)
     r.every_step("train_loss", "Lambda")
     steps, f, Lambda = r.together("train_loss", "Lambda")
@@ -63,6 +65,7 @@ def _lr(r: Reading) -> float:
 
 
 def _path(evidence: Any) -> Measured:
+    """The length of the path against equation (29) with rho in place of rho / zeta."""
     r = reading_about(JOINT, evidence)
     r.every_step("grad_norm")
     r.together("grad_norm", "train_loss", "Lambda")
@@ -81,6 +84,7 @@ def _first_Lambda(r: Reading) -> NDArray:
 
 
 def _stays(evidence: Any) -> Measured:
+    """Lambda against a quarter of its start, equations (26) and (29)."""
     r = reading_about(JOINT, evidence)
     steps, Lambda = r.together("Lambda")
     share = Lambda / _first_Lambda(r)
@@ -89,12 +93,14 @@ def _stays(evidence: Any) -> Measured:
 
 
 def _sufficient_loss(evidence: Any) -> Measured:
+    """The loss against the rate of equation (29), of a flow of equation (26)."""
     r = reading_about(JOINT, evidence)
     steps, f, _ = r.together("train_loss", "Lambda")
     return _under(r, steps, f, sufficient_loss_bound(f[0], _first_Lambda(r), _N(r), steps[:, None, None], r.lr))
 
 
 def _sufficient(r: Reading) -> bool:
+    """Whether equation (25) holds at the start."""
     c = r.run.constants
     return r.kernels == ("gaussian",) and "sufficient_left" in c and bool((c["sufficient_left"] <= c["sufficient_right"]).all())
 

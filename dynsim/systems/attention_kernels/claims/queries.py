@@ -40,6 +40,7 @@ def _below_shape(r: Reading) -> bool:
 
 
 def _rank(evidence: Any) -> Measured:
+    """The rank of the token Jacobian at the start against equation (31)."""
     r = reading_about(QUERIES, evidence)
     ranks, bounds = r.constant("jacobian_rank").max(axis=(1, 2, 3)), _bounds(r)
     kernel = int(np.argmax(ranks - bounds))
@@ -47,6 +48,7 @@ def _rank(evidence: Any) -> Measured:
 
 
 def _generic_rank(evidence: Any) -> Measured:
+    """Whether the rank of every token Jacobian at the start attains equation (31)."""
     r = reading_about(QUERIES_ALONE, evidence)
     ranks, bounds = r.constant("jacobian_rank"), _bounds(r)
     return worst(*(
@@ -62,6 +64,7 @@ def _slope(r: Reading) -> NDArray:
 
 
 def _bound(evidence: Any) -> Measured:
+    """The squared gradient at the start against equation (33), tokens orthonormal."""
     r = reading_about(QUERIES_ALONE, evidence)
     _, f, norm = r.together("train_loss", "grad_norm")
     bound = 2.0 * _slope(r) ** 2 * f[0] / float(r.constant("N"))
@@ -90,6 +93,7 @@ def _positive_floor(r: Reading) -> float:
 
 
 def _floor(evidence: Any) -> Measured:
+    """The least loss of pairs against equation (35)."""
     r = reading_about(PAIRS, evidence)
     floor = _positive_floor(r)
     steps, f, names = _of_normalised(r)
@@ -98,6 +102,7 @@ def _floor(evidence: Any) -> Measured:
 
 
 def _reaches_floor(evidence: Any) -> Measured:
+    """The last loss of pairs against equation (35), which is attained where equation (36) allows it."""
     r = reading_about(PAIRS, evidence)
     floor = _positive_floor(r)
     steps, f, names = _of_normalised(r)
@@ -116,6 +121,7 @@ def _has_stopped(r: Reading, kernel: str) -> None:
 
 
 def _no_floor(evidence: Any) -> Measured:
+    """The last loss of Gaussian pairs: equation (39) takes it to 0 from values as large as v*."""
     r = reading_about(PAIRS, evidence)
     steps, f = r.together("train_loss")
     last = float(f[-1, r.index("gaussian")].max())
@@ -125,10 +131,12 @@ def _no_floor(evidence: Any) -> Measured:
 
 
 def _mu(r: Reading, kernel: str) -> float:
+    """The rate mu of equation (34) at the start, tokens orthonormal."""
     return float(_slope(r)[r.index(kernel)].min()) ** 2 / float(r.constant("N"))
 
 
 def _rate(kernel: str, tolerance: float, evidence: Any) -> Measured:
+    """The rate at which the loss falls against equation (34)."""
     r = reading_about(PAIRS, evidence)
     steps, f = r.together("train_loss")
     share = f[:, r.index(kernel), 0] / f[0, r.index(kernel), 0]
@@ -144,7 +152,10 @@ def _rate(kernel: str, tolerance: float, evidence: Any) -> Measured:
 
 
 def _lazy(kernel: str) -> tuple[Assumption, ...]:
-    """What makes the rate of a kernel that of the Jacobian at the start."""
+    """What makes the rate of a kernel that of the Jacobian at the start.
+
+    Queries go at most 2 |r_0| / gamma far, as in the proof of equation (39), and by equation (38) J moves little on so short a way.
+    """
 
     def still(r: Reading) -> bool:
         return kernel not in r.kernels or bool(r["train_loss"][0].max() <= _mu(r, kernel) / 8.0)
@@ -154,7 +165,10 @@ def _lazy(kernel: str) -> tuple[Assumption, ...]:
 
 
 def _largest_coefficients(r: Reading) -> float:
-    """Largest sum of magnitudes in a pair of the coefficients, summing to 0, of least norm that make a target's projection."""
+    """Largest sum of magnitudes in a pair of the coefficients, summing to 0, of least norm that make a target's projection.
+
+    Below 2 they can be had, equation (36).
+    """
     values, targets = r.constant("values"), r.constant("targets")[0]
     distinct, n = values.shape[1] // 2, values.shape[2]
     sums = np.kron(np.eye(distinct), np.ones((1, n)))

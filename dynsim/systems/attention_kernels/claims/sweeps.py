@@ -31,7 +31,7 @@ def _exactly(entry: str, column: str, predicted: str, evidence: Any) -> Measured
 
 
 def _floor_where_short(evidence: Any) -> Measured:
-    """The floor is 0 exactly where there are as many features as targets."""
+    """The floor is 0 exactly where there are as many features as targets: equation (14) with one output, taken as attained."""
     table = complete(evidence["rank"], "floor", kernels=())
     s = table.experiment.setting
     enough = np.asarray(table["H"]) * np.asarray(table["D"]) >= s.N * s.n
@@ -55,13 +55,14 @@ def _by_scale(table: Table, kernel: str, tied: bool) -> tuple[NDArray, NDArray]:
 
 
 def _zero_scale(evidence: Any) -> Measured:
+    """The condition at scale 0 is 0: equation (18), W_Q = W_K = 0."""
     table = evidence["scale"]
     found = complete(table.rows(table["qk_scale"] == 0.0), "condition", kernels=())["condition"]
     return Measured(float(found.max()), 0.0, float(found.max()), 1e-14, f"{len(found)} runs", "least over largest eigenvalue")
 
 
 def _fourth_power(evidence: Any) -> Measured:
-    """The condition rises with the fourth power of the scale between the two smallest scales above 0."""
+    """The condition rises with the fourth power of the scale, equation (19) at p = 1, between the two smallest scales above 0."""
     table, found = complete(evidence["scale"], "condition"), {}
     if (np.unique(table["qk_scale"]) > 0).sum() < 2:
         raise Inconclusive("the sweep has fewer than two scales above 0")
@@ -76,6 +77,7 @@ def _fourth_power(evidence: Any) -> Measured:
 
 
 def _few_tokens(evidence: Any) -> bool:
+    """Whether equation (20) gives both kernels the fourth power."""
     s = evidence["scale"].experiment.setting
     return bool(2 <= s.n <= s.H * s.d + 1)
 
@@ -92,6 +94,7 @@ def _tied_survives(evidence: Any) -> Measured:
 
 
 def _slope_bounded(evidence: Any) -> Measured:
+    """The Gaussian's steepest similarity against the constant of equation (22)."""
     table = evidence["slopes"]
     found = complete(table.rows(table["kernel"] == "gaussian"), "slope", kernels=("gaussian",))
     bound = GAUSSIAN_SLOPE * table.experiment.setting.d ** -0.25
@@ -125,6 +128,7 @@ def _threshold(evidence: Any) -> Measured:
 
 
 def _jacobian_rank(evidence: Any) -> Measured:
+    """Ranks of token Jacobians against equation (31)."""
     table = complete(evidence["jacobian"], "jacobian_rank")
     n = np.asarray(table["n"], dtype=float)
     predicted = np.where(table["kernel"] == "gaussian", n, n - 1.0)
@@ -134,6 +138,7 @@ def _jacobian_rank(evidence: Any) -> Measured:
 
 
 def _above_floor(evidence: Any) -> Measured:
+    """Last losses of softmax against equation (35)."""
     table = evidence["floor"]
     soft = complete(table.rows(table["kernel"] == "softmax"), "train_loss", "pair_floor", kernels=("softmax",))
     below = (soft["pair_floor"] - soft["train_loss"]) / soft["pair_floor"]

@@ -34,6 +34,7 @@ def _spectrum(r: Reading) -> tuple[NDArray, NDArray]:
 
 
 def _curve(evidence: Any) -> Measured:
+    """The loss at recorded steps against equation (11)."""
     r = reading_about(VALUES_ALONE, evidence)
     steps, f = r.together("train_loss")
     predicted = predicted_loss(*_spectrum(r), int(r.constant("N")), steps, r.lr)
@@ -44,6 +45,7 @@ def _curve(evidence: Any) -> Measured:
 
 
 def _rank(evidence: Any) -> Measured:
+    """The rank of G at the start against equation (14) for one output, taken as attained."""
     r = reading_about(RANDOM, evidence)
     rank, rule = r.constant("rank")[:, 0], float(r.constant("rank_rule"))
     kernel = int(np.argmax(np.abs(rank - rule)))
@@ -55,6 +57,7 @@ def _floors(r: Reading) -> NDArray:
 
 
 def _above_floor(evidence: Any) -> Measured:
+    """The least loss against the floor of equation (12)."""
     r = reading_about(VALUES_ALONE, evidence)
     steps, f = r.together("train_loss")
     floor = _floors(r)
@@ -65,7 +68,10 @@ def _above_floor(evidence: Any) -> Measured:
 
 
 def _fitted_floor(r: Reading, kernel: int) -> float:
-    """Fit the values of the run's own data by least squares, one column for every entry of W_V; no Gram matrix is made."""
+    """Fit the values of the run's own data by least squares, one column for every entry of W_V; no Gram matrix is made.
+
+    What is left is the floor of equation (12).
+    """
     model = dense(r.setting, int(r.run.provenance["seed"]))
     W, samples = {name: w[0] for name, w in model.weights.items()}, model.samples
     units = np.eye(W["W_V"].size).reshape(-1, *W["W_V"].shape)
@@ -88,6 +94,7 @@ def _fit(evidence: Any) -> Measured:
 
 
 def _zero_floor(evidence: Any) -> Measured:
+    """Where the floor of equation (12) is 0, against equation (14) taken as attained: where H D is at least the number of targets."""
     r = reading_about(VALUES_ALONE, evidence)
     s, share = r.setting, _floors(r)[:, 0] / r.constant("loss_0")[:, 0]
     targets = s.N * (1 if s.pooled else s.n)
@@ -104,6 +111,7 @@ def _one_fewer(r: Reading) -> NDArray:
 
 
 def _rate(evidence: Any) -> Measured:
+    """The loss against the rate of equation (12)."""
     r = reading_about(VALUES_ALONE, evidence)
     steps, f = r.together("train_loss")
     least = r.constant("gram_eigenvalues")[..., -1]

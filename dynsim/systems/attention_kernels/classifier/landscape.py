@@ -22,7 +22,7 @@ def coordinates() -> NDArray:
 
 
 def surface(system: Any, cache: SimpleNamespace, seed: np.random.SeedSequence) -> NDArray:
-    """Return the training loss around a state of a `Classifier` along two random directions in W_Q and W_K.
+    """Return the training loss around a state of a `Classifier` along two random directions in W_Q and W_K, equation (54).
 
     A direction is normal random numbers, scaled block by block to the norm of the block (after Li et al., Visualizing the loss landscape
     of neural nets, 2018, where filters are scaled): both kernels get the same numbers, each scaled to its own weights.
@@ -55,6 +55,6 @@ def interior_minima(loss: NDArray) -> int:
 
 
 def roughness(loss: NDArray) -> float:
-    """Return the root mean square of the second differences of a slice along both axes."""
+    """Return the root mean square of the second differences of a slice along both axes; of a quadratic, equation (55)."""
     second = [np.diff(loss, 2, axis=axis).ravel() for axis in (0, 1)]
     return float(np.sqrt(np.mean(np.concatenate(second) ** 2)))

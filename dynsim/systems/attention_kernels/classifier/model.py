@@ -35,26 +35,36 @@ def layer_blocks(layer: int) -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    r"""Classes of token sequences, :math:`x^0 = E_{token} + P`, :math:`x^{l} = x^{l-1} + MH_l(x^{l-1})`,
-    :math:`z = W_2^\top \mathrm{ReLU}(W_1^\top \bar x + b_1) + b_2`, mean cross-entropy; once for every kernel.
+    r"""Classes of token sequences: embedding, attention, ReLU layer, mean cross-entropy, equation (52); once for every kernel.
+
+    In symbols :math:`x^0 = E_{token} + P`, :math:`x^{l} = x^{l-1} + MH_l(x^{l-1})`,
+    :math:`z = W_2^\top \mathrm{ReLU}(W_1^\top \bar x + b_1) + b_2`.
 
     Parameters
     ----------
     train, test : Sentences
+        Samples that are trained on, and samples that are not.
     kernels : tuple of Kernel
+        Trained side by side from the same start.
     weights : mapping of str to ndarray
         Initial weights of one kernel: "embedding" (V, D), "positions" (n, D), "W_Q_1" (D, H, d) and so on for each layer, with W_O of shape
         (H, d, D), "W_1" (D, hidden), "b_1", "W_2" (hidden, 2), "b_2".
     trained : tuple of str
         Blocks that are parameters.
     layers : int
+        Layers of attention, 1 or 2.
     residual : bool
+        Add the input of a layer to its output.
     c : float
-        Scale of the logits.
+        Scale of the logits, > 0.
     batch_size : int
         Samples of a step; 0 for all.
     batch_seed : SeedSequence
         Of the order in which samples are taken.
+    observables, constants, provenance
+        As every `System` has them; `build` fills them in.
+    step_scale, exact_for, alternative
+        As every `System` has them; this is the model itself, exact for every rule.
     """
 
     train: Sentences
@@ -85,11 +95,23 @@ class Classifier:
         return alike(self.layout, self.weights)
 
     def member_axes(self, block: str) -> tuple[int, ...]:
-        """Return the axis of kernels in a block's parameters."""
+        """Return the axis of kernels in a block's parameters.
+
+        Parameters
+        ----------
+        block : str
+            A name of `layout`; this axis comes first in all of them.
+        """
         return (0,)
 
     def batch(self, step: int) -> NDArray | None:
-        """Return the samples of a step, by `Epochs`; None for all of them."""
+        """Return the samples of a step, by `Epochs`; None for all of them.
+
+        Parameters
+        ----------
+        step : int
+            Number of the update, from 0.
+        """
         return self._epochs.batch(step) if self.batch_size else None
 
     @cached_property
@@ -97,7 +119,15 @@ class Classifier:
         return Epochs(len(self.train.y), self.batch_size, self.batch_seed)
 
     def blocks(self, params: SimpleNamespace, kernel: int) -> dict[str, NDArray]:
-        """Return all weights of one kernel, trained or not."""
+        """Return all weights of one kernel, trained or not.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views of the parameters, as `layout` names them.
+        kernel : int
+            Place in `kernels`.
+        """
         return {name: getattr(params, name)[kernel] if name in self.trained else w for name, w in self.weights.items()}
 
     def forward(self, params: SimpleNamespace, batch: NDArray | None = None) -> SimpleNamespace:
@@ -109,7 +139,21 @@ class Classifier:
         return SimpleNamespace(loss=losses.sum(), losses=losses, tapes=tapes, system=self)
 
     def outcome(self, w: Mapping[str, NDArray], kernel: Kernel, tokens: NDArray, y: NDArray) -> SimpleNamespace:
-        """Return mean `loss`, the tape of one kernel on some samples, and in it the logarithms of probabilities, `log_p` (B, 2)."""
+        """Return mean `loss`, the tape of one kernel on some samples, and in it the logarithms of probabilities, `log_p` (B, 2).
+
+        Line by line equation (52).
+
+        Parameters
+        ----------
+        w : mapping of str to ndarray
+            All weights, as `blocks` returns them, real or complex.
+        kernel : Kernel
+            Of all layers.
+        tokens : ndarray of int, shape (B, n)
+            Words of the samples.
+        y : ndarray of int, shape (B,)
+            Their classes, 0 or 1.
+        """
         x = w["embedding"][tokens] + w["positions"]
         layers = []
         for layer in range(self.layers):
@@ -135,6 +179,7 @@ class Classifier:
                 getattr(out, name)[i] = found[name]
 
     def _pullback(self, tape: Any) -> dict[str, NDArray]:
+        """Return the gradients of one kernel, equation (53), through the layers by equations (5) to (9)."""
         w, y, found = tape.w, tape.y, {}
         B, n = tape.tokens.shape
         dz = np.exp(tape.log_p)
@@ -158,7 +203,15 @@ class Classifier:
         return found
 
     def evaluated(self, cache: SimpleNamespace, which: str) -> SimpleNamespace:
-        """Return `loss` and `right`, shapes (kernels, 1), on all "train" or "test" samples; computed once a forward pass."""
+        """Return `loss` and `right`, shapes (kernels, 1), on all "train" or "test" samples; computed once a forward pass.
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            What `forward` returned; the result is kept in it.
+        which : {"train", "test"}
+            Which samples.
+        """
         found = cache.__dict__.setdefault("evaluated", {})
         if which not in found:
             samples: Sentences = getattr(self, which)

@@ -31,7 +31,10 @@ def initial_queries(setting: Example, seed: int) -> NDArray:
 
 
 def outputs_at(task: str, kernel: str, q: NDArray) -> NDArray:
-    """Return the output of an example at queries (..., d), real or complex; shape (...)."""
+    """Return the output of an example at queries (..., d), real or complex; shape (...).
+
+    In closed form that is equation (44) for the Gaussian kernel in E1, equation (45) for softmax in E2, equation (49) for softmax in E5.
+    """
     made = CONSTRUCTIONS[task]
     return (KERNELS[kernel].value(np.asarray(q)[..., None, :], made.keys, made.c) @ made.values)[..., 0]
 
@@ -42,6 +45,12 @@ class Landscape:
 
     Attributes
     ----------
+    task : str
+        Name of the example.
+    kernel : str
+        Name of the kernel.
+    y : float
+        Target.
     zeros : ndarray
         Queries with loss 0.
     minima : ndarray
@@ -58,7 +67,10 @@ class Landscape:
     barriers: NDArray
 
     def reaches_zero(self, q: NDArray) -> NDArray:
-        """Tell which starts gradient flow takes to loss 0: those that have a zero, and not only a minimum, in their basin."""
+        """Tell which starts gradient flow takes to loss 0: those that have a zero, and not only a minimum, in their basin.
+
+        The shares of equations (48), (50) and (51) are shares of such starts.
+        """
         edges = np.concatenate([[-np.inf], self.barriers, [np.inf]])
         basin = np.searchsorted(edges, np.asarray(q)) - 1
         return np.array([any(edges[b] < z < edges[b + 1] for z in self.zeros) for b in basin.ravel()]).reshape(basin.shape)
@@ -66,6 +78,18 @@ class Landscape:
 
 def landscape(task: str, kernel: str, y: float | None = None) -> Landscape:
     """Return the stationary points of an example in one dimension: roots of o(q) - y and of do/dq, between -15 and 15.
+
+    Of softmax these are the roots of equation (43), in E3 equation (48), in E5 equation (49); in E6 the Gaussian's barrier is that of
+    equation (51). They are found where signs change on a fine grid, for every kernel.
+
+    Parameters
+    ----------
+    task : {"E3", "E5", "E6"}
+        Example in one dimension.
+    kernel : {"softmax", "gaussian", "row_gaussian"}
+        One kernel.
+    y : float, optional
+        Target; default the example's own.
 
     Raises
     ------
@@ -101,7 +125,7 @@ def _roots(function: object, grid: NDArray) -> NDArray:
 
 
 def sphere(value: float, y: float, c: float) -> tuple[float, float]:
-    r"""Return the radius at which a Gaussian with one key meets its target, and the slope J of the output there.
+    r"""Return the radius at which a Gaussian with one key meets its target, and the slope J of the output there, equation (42).
 
     .. math:: r^2 = 2 c \ln(V / y), \qquad J = y\, r / c
 
@@ -112,6 +136,7 @@ def sphere(value: float, y: float, c: float) -> tuple[float, float]:
     y : float
         Target, between 0 and V.
     c : float
+        Scale of the logits, > 0.
     """
     if value == 0 or not 0 < y / value < 1:
         raise ValueError(f"y={y!r} must lie between 0 and the value {value!r}")

@@ -21,11 +21,12 @@ __all__ = ["pair_floor", "rank_bound", "token_jacobians"]
 
 
 def token_jacobians(model: Any, params: SimpleNamespace, cache: SimpleNamespace, kernel: int) -> NDArray:
-    """Return J_k of every query of a `QueryModel`, shape (N, starts, m, d_o, H d).
+    """Return J_k of every query of a `QueryModel`, equation (30), shape (N, starts, m, d_o, H d).
 
     Parameters
     ----------
     model : QueryModel
+        Has the keys and values.
     params, cache
         A state.
     kernel : int
@@ -46,6 +47,8 @@ def token_jacobians(model: Any, params: SimpleNamespace, cache: SimpleNamespace,
 def rank_bound(kernel: str, H: int, n: int, d: int, d_o: int) -> int:
     """Return the largest rank that J_k can have: H n for the Gaussian kernel, H (n - 1) where rows sum to 1; at most d_o and H d.
 
+    That is equation (31).
+
     >>> rank_bound("softmax", 1, 3, 8, 3), rank_bound("gaussian", 1, 3, 8, 3)
     (2, 3)
     """
@@ -53,18 +56,20 @@ def rank_bound(kernel: str, H: int, n: int, d: int, d_o: int) -> int:
 
 
 def pair_floor(values: NDArray, targets: NDArray) -> float:
-    r"""Return the loss below which antisymmetric pairs of heads with rows that sum to 1 cannot come, whatever the queries.
+    r"""Return the loss below which antisymmetric pairs of heads with rows that sum to 1 cannot come, equation (35).
 
     .. math:: f_{min} = \frac{1}{2N} \sum_k \mathrm{dist}(Y_k, \mathrm{span}\{\hat v^h_j - \hat v^h_1\}_{h, j})^2
 
-    A pair's output is :math:`\sum_j (s_j - s'_j) \hat v_j` with coefficients that sum to 0. It is the infimum where the values are
-    large enough for the projections to be reached: the coefficients are bounded.
+    It holds whatever the queries: a pair's output is :math:`\sum_j (s_j - s'_j) \hat v_j` with coefficients that sum to 0. It is the
+    infimum where the values are large enough for the projections to be reached: the coefficients are bounded, equation (36), and where
+    they are not large enough, the infimum is that of equation (37) for two tokens and one pair.
 
     Parameters
     ----------
     values : ndarray, shape (N, H, n, d_o)
         Of the first half of the heads.
     targets : ndarray, shape (N, m, d_o)
+        Y of every query.
     """
     total = 0.0
     for v, Y in zip(values, targets, strict=True):

@@ -27,17 +27,26 @@ __all__ = ["QueryModel"]
 class QueryModel:
     r"""Queries against fixed keys, :math:`o_k = \sum_h \sum_j S^h_{kj} \hat v^h_j`, :math:`f = \frac{1}{2N} \sum_k \|o_k - Y_k\|^2`.
 
+    Equation (2) as a function of the queries; the outputs that can be reached are those of equation (32).
+
     Parameters
     ----------
     queries : ndarray, shape (N, H, starts, m, d)
         Initial queries: m of each of N samples, in H heads, from each start.
     keys : ndarray, shape (N, H, n, d)
+        K of every token; they do not move.
     values : ndarray, shape (N, H, n, d_o)
-        v^ = W_O^T V of every token.
+        The products W_O^T V of every token.
     targets : ndarray, shape (kernels, N, m, d_o)
+        Y of every query, one set a kernel: teachers have a kernel.
     kernels : tuple of Kernel
+        Trained side by side from the same start.
     c : float
-        Scale of the logits.
+        Scale of the logits, > 0.
+    observables, constants, provenance
+        As every `System` has them; `build` fills them in.
+    step_scale, exact_for, alternative
+        As every `System` has them; exact for rules that act per coordinate, which move each query by itself.
     """
 
     queries: NDArray
@@ -69,7 +78,13 @@ class QueryModel:
         return len(self.keys)
 
     def member_axes(self, block: str) -> tuple[int, ...]:
-        """Return the axes of kernels and starts in a block's parameters."""
+        """Return the axes of kernels and starts in a block's parameters.
+
+        Parameters
+        ----------
+        block : str
+            The name `q`.
+        """
         return (0, 3)
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
@@ -98,7 +113,13 @@ class QueryModel:
             out.q[i] = dQ.reshape(N, H, starts, m, d)
 
     def outputs(self, cache: SimpleNamespace) -> NDArray:
-        """Return the outputs o, shape (kernels, N, starts, m, d_o)."""
+        """Return the outputs o, shape (kernels, N, starts, m, d_o).
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            What `forward` returned.
+        """
         return np.stack([self.N * R + Y[:, None] for R, Y in zip(cache.residuals, self.targets, strict=True)])
 
     def replicates(self, index: Any) -> QueryModel:

@@ -25,7 +25,7 @@ VANISHED = 1e-20
 
 
 def loss_bound(f_0: NDArray, Lambda: NDArray, N: float, lr: float) -> NDArray:
-    r"""Return :math:`f_0 \prod_{s<t} (1 - \eta\Lambda_s/N)`, bound (29) of gradient descent, at all steps t.
+    r"""Return :math:`f_0 \prod_{s<t} (1 - \eta\Lambda_s/N)`, equation (29) of gradient descent, at all steps t.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def loss_bound(f_0: NDArray, Lambda: NDArray, N: float, lr: float) -> NDArray:
 
 
 def sufficient_loss_bound(f_0: NDArray, Lambda_0: NDArray, N: float, t: NDArray, lr: float | None) -> NDArray:
-    r"""Return :math:`f_0 (1 - \eta\Lambda_0/4N)^t`, (29), or of gradient flow :math:`f_0 e^{-\Lambda_0 t/2N}`, (26).
+    r"""Return :math:`f_0 (1 - \eta\Lambda_0/4N)^t`, equation (29), or of gradient flow :math:`f_0 e^{-\Lambda_0 t/2N}`, equation (26).
 
     Parameters
     ----------
@@ -70,13 +70,15 @@ def sufficient_loss_bound(f_0: NDArray, Lambda_0: NDArray, N: float, t: NDArray,
 
 
 def path_bound(f_0: NDArray, Lambda_0: NDArray, N: int) -> NDArray:
-    r"""Return :math:`\sqrt{8 N f_0/\Lambda_0}`, the bound on the length of the path where :math:`\Lambda \geq \Lambda_0/4`."""
+    r"""Return :math:`\rho = \sqrt{8 N f_0/\Lambda_0}`, the longest path where :math:`\Lambda \geq \Lambda_0/4`, equations (25) and (26)."""
     return np.sqrt(8.0 * N * np.asarray(f_0) / np.asarray(Lambda_0))
 
 
 @dataclass(frozen=True)
 class Sufficient:
-    """The two sides of the sufficient condition for the Gaussian kernel; it holds where left <= right.
+    """The two sides of the sufficient condition for the Gaussian kernel, equation (25); it holds where left <= right.
+
+    Where W_V = 0 at the start, their ratio at o_scale = 1 is the o_scale from which on it holds, equation (27).
 
     Attributes
     ----------
@@ -88,7 +90,7 @@ class Sufficient:
 
 
 def sufficient(model: Any, f_0: NDArray, Lambda_0: NDArray) -> Sufficient:
-    r"""Return the sides of the sufficient condition of the Gaussian kernel.
+    r"""Return the sides of the sufficient condition of the Gaussian kernel, equation (25) with the larger C of equation (24).
 
     .. math:: \omega\, c_K \sqrt{2 n \textstyle\sum_i \|X_i\|^4} \cdot \sqrt{8 N f_0/\Lambda_0} \leq \tfrac12 \sqrt{\Lambda_0},
               \qquad c_K = e^{-1/2} c^{-1/2}, \quad \omega = \max_h \|W^O_h\|.
@@ -96,8 +98,13 @@ def sufficient(model: Any, f_0: NDArray, Lambda_0: NDArray) -> Sufficient:
     Parameters
     ----------
     model : AttentionModel
+        Its tokens, output weights and scale of the logits are taken.
     f_0, Lambda_0 : ndarray, shape (starts,)
         Loss and least eigenvalue of N G at the start.
+
+    Notes
+    -----
+    Softmax has such a condition too, equation (28). It is not computed here: its constant depends on the weights at the start.
     """
     X = model.samples.X
     norms = np.linalg.norm(X, 2, axis=(-2, -1))
@@ -110,18 +117,22 @@ def sufficient(model: Any, f_0: NDArray, Lambda_0: NDArray) -> Sufficient:
 def kernel_slopes(scale: float, *, kernel: Kernel, n: int, D: int, d: int, directions: int, rng: np.random.Generator) -> float:
     r"""Return the steepest similarities among random weights and directions: the largest |dS|_F / |d(q_k - k_j)|_F.
 
-    For the Gaussian kernel at most `GAUSSIAN_SLOPE` d^{-1/4}, whatever the weights; softmax, :math:`\|dS\|_F \leq \frac12 \|dL\|_F`,
-    has no such constant, because dL grows with the weights. Directional derivatives are taken by a complex step, so they are exact.
+    For the Gaussian kernel at most `GAUSSIAN_SLOPE` d^{-1/4}, whatever the weights, equation (22); softmax,
+    :math:`\|dS\|_F \leq \frac12 \|dL\|_F`, equation (23), has no such constant, because dL grows with the weights. Directional
+    derivatives are taken by a complex step, so they are exact.
 
     Parameters
     ----------
     scale : float
         Standard deviation of the entries of W_Q and W_K, > 0.
     kernel : Kernel
+        Whose similarities move.
     n, D, d : int
         Tokens, their dimension (entries N(0, 1/D)), dimension of the head.
     directions : int
         Draws of tokens, weights and direction.
+    rng : Generator
+        Where they are drawn from.
     """
     h, steepest = 1e-30, 0.0
     for _ in range(directions):

@@ -26,7 +26,7 @@ LARGEST = 3000
 
 
 def features(tape: Any, U: NDArray) -> NDArray:
-    """Return the factor A of N G, shape (starts, d_o N m, H min(d, d_o) D), of a layer's tape and read-outs (m, n)."""
+    """Return the factor A of N G, equation (10), shape (starts, d_o N m, H min(d, d_o) D), of a layer's tape and read-outs (m, n)."""
     W_O = tape.W["W_O"]
     *s, H, d, d_o = W_O.shape
     heads = np.asarray(np.linalg.qr(W_O, mode="r")).swapaxes(-1, -2)  # (*s, H, d_o, min(d, d_o)); W^T W = R^T R
@@ -62,7 +62,7 @@ class Spectrum:
 
 
 def spectrum(model: Any, cache: SimpleNamespace, kernel: int) -> Spectrum:
-    """Return the spectrum of one kernel's Gram matrix at a state of an `AttentionModel`.
+    """Return the spectrum of one kernel's Gram matrix G, equation (10), at a state of an `AttentionModel`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def spectrum(model: Any, cache: SimpleNamespace, kernel: int) -> Spectrum:
 
 
 def least_eigenvalue(model: Any, cache: SimpleNamespace, kernel: int) -> NDArray:
-    r"""Return Lambda, the least eigenvalue of N G, shape (starts,)."""
+    r"""Return Lambda, the least eigenvalue of N G, shape (starts,); equation (17) bounds it below where tokens are independent."""
     A = features(cache.tapes[kernel], model.samples.U)
     rows, columns = A.shape[-2:]
     if columns < rows:
@@ -91,7 +91,7 @@ def least_eigenvalue(model: Any, cache: SimpleNamespace, kernel: int) -> NDArray
 
 
 def predicted_loss(eigenvalues: NDArray, squares: NDArray, N: int, at: NDArray, lr: float | None) -> NDArray:
-    r"""Return the loss of value-only training.
+    r"""Return the loss of value-only training, equation (11).
 
     Gradient descent: :math:`f_t = \frac{1}{2N} \sum_i c_i^2 (1 - \eta\lambda_i)^{2t}`; gradient flow, `lr` None:
     :math:`f_t = \frac{1}{2N} \sum_i c_i^2 e^{-2\lambda_i t}`.
@@ -120,16 +120,17 @@ def predicted_loss(eigenvalues: NDArray, squares: NDArray, N: int, at: NDArray, 
 
 
 def loss_floor(eigenvalues: NDArray, squares: NDArray, rank: NDArray, N: int) -> NDArray:
-    r"""Return :math:`f_\infty = \|\Pi_{\ker G}\, r_0\|^2 / 2N`, shape (*axes), from a `Spectrum`'s numbers."""
+    r"""Return :math:`f_\infty = \|\Pi_{\ker G}\, r_0\|^2 / 2N`, shape (*axes), equation (12), from a `Spectrum`'s numbers."""
     outside = np.arange(eigenvalues.shape[-1]) >= np.asarray(rank)[..., None]
     return np.where(outside, squares, 0.0).sum(axis=-1) / (2.0 * N)
 
 
 def rank_rule(setting: Mapping[str, Any]) -> int:
-    """Return the largest rank that G can have: H min(D, N m) min(d, d_o), at most N m d_o; a pair counts as one head.
+    """Return the largest rank that G can have: H min(D, N m) min(d, d_o), at most N m d_o, equation (13); a pair counts as one head.
 
-    For one output that is min(H D, N m), and attained by almost all tokens and weights if n > 1 or the kernel is the Gaussian; H D >= N m
-    is then necessary for every target to be fitted. With more outputs than d the rank may stay below.
+    For one output that is min(H D, N m), equation (14), and attained by almost all tokens and weights if n > 1 or the kernel is the
+    Gaussian, else equation (15); H D >= N m is then necessary for every target to be fitted. With more outputs than d the rank may stay
+    below, of two heads by equation (16).
 
     >>> rank_rule({"H": 2, "D": 6, "d": 4, "d_o": 1, "N": 4, "n": 5, "pooled": False})
     12

@@ -22,7 +22,7 @@ __all__ = ["AttentionModel"]
 
 @dataclass(frozen=True, eq=False)
 class AttentionModel:
-    r"""Attention on N samples, :math:`f = \frac{1}{2N}\sum_i \|U\,MH(X_i) - Y_i\|^2`, once for every kernel and start.
+    r"""Attention on N samples, :math:`f = \frac{1}{2N}\sum_i \|U\,MH(X_i) - Y_i\|^2`, equation (2), once for every kernel and start.
 
     Kernels and starts do not meet: the loss that is differentiated is the sum over them, so that every rule that acts per coordinate
     moves each as if it were alone.
@@ -30,13 +30,19 @@ class AttentionModel:
     Parameters
     ----------
     samples : Samples
+        Tokens, targets and read-outs.
     kernels : tuple of Kernel
+        Trained side by side from the same start.
     weights : mapping of str to ndarray
         Initial `BLOCKS`, shapes (starts, D, H, d) and (starts, H, d, d_o).
     trained : tuple of str
         Blocks that are parameters; the others keep their initial weights.
     c : float
-        Scale of the logits.
+        Scale of the logits, > 0.
+    observables, constants, provenance
+        As every `System` has them; `build` fills them in.
+    step_scale, exact_for, alternative
+        As every `System` has them; this is the model itself, exact for every rule.
     """
 
     samples: Samples
@@ -67,11 +73,25 @@ class AttentionModel:
         return len(self.samples.X)
 
     def member_axes(self, block: str) -> tuple[int, ...]:
-        """Return the axes of kernels and starts in a block's parameters."""
+        """Return the axes of kernels and starts in a block's parameters.
+
+        Parameters
+        ----------
+        block : str
+            A name of `layout`; these axes come first in all of them.
+        """
         return (0, 1)
 
     def blocks(self, params: SimpleNamespace, kernel: int) -> dict[str, NDArray]:
-        """Return all four blocks of one kernel, trained or not, each with the leading axis of starts."""
+        """Return all four blocks of one kernel, trained or not, each with the leading axis of starts.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views of the parameters, as `layout` names them.
+        kernel : int
+            Place in `kernels`.
+        """
         return {name: getattr(params, name)[kernel] if name in self.trained else self.weights[name] for name in BLOCKS}
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:

@@ -45,6 +45,7 @@ def _after_phase_one(r: Reading) -> None:
 
 
 def _size(evidence: Any) -> Measured:
+    """Displacements over equation (45), with this run's own rho_0."""
     r = reading(evidence)
     normal(r)
     C, Phi = r["score_change"][-1], r.theory_at("Phi", float(r.tau[-1]))
@@ -79,12 +80,14 @@ def _separation(evidence: Any) -> Measured:
 
 
 def _others(evidence: Any) -> Measured:
+    """The late signs of beta_11 (for L > 3) and beta_33 in equation (46)."""
     r = reading(evidence)
     C = np.array([r["score_change"][-1][ENTRIES[entry]] for entry in OTHERS])
     return positive(C.min() / np.abs(C).mean(), f"{at_tau(r, -1)}, C_{OTHERS[C.argmin()]}", "of their mean size")
 
 
 def _softmax_scale(evidence: Any) -> Measured:
+    """The scale of equation (48): a factor 1/sqrt(m) between scores and softmax outputs, here as a bound that holds without 1/L."""
     r = reading(evidence)
     rows = np.searchsorted(r.at, r.run.steps("largest_score_change"))
     dS, dp = r.seldom("largest_score_change")[1], r["softmax_change"][rows]
@@ -125,6 +128,7 @@ def _accuracy(evidence: Any) -> Measured:
 
 
 def _clock(evidence: Any) -> Measured:
+    """The loss times tau, whose limit is equation (35)."""
     r = reading(evidence)
     tau = r.tau[-1:]
     return close((tau * r["train_loss"][-1:])[0], (tau * r.theory_at("train_loss", tau))[0], 0.05, at_tau(r, -1))

@@ -77,6 +77,7 @@ def _signs(name: str, wanted: dict[str, int]) -> Callable[[Any], Measured]:
 
 
 def _six(evidence: Any) -> Measured:
+    """The six signs of G that follow late from its direction, equation (38)."""
     r = reading(evidence)
     rows = np.flatnonzero(r.phase_two)
     values = r["G"][rows] @ COMBINATIONS.T
@@ -85,6 +86,7 @@ def _six(evidence: Any) -> Measured:
 
 
 def _imbalance(evidence: Any) -> Measured:
+    """How far s_2 is from s_3; that the distance shrinks is equation (53)."""
     r = reading(evidence)
     s = r["kind_pull"]
     return _extreme(r, np.abs(s[:, 1] - s[:, 2]) / s[:, 1:3].min(axis=1), at_most, 0.1)
@@ -103,6 +105,7 @@ def _target_sum(evidence: Any) -> Measured:
 
 
 def _limits(evidence: Any) -> Measured:
+    """The last two of equation (36)."""
     r = reading(evidence)
     s = r["kind_pull"][-1]
     expected = limits(r.constant("n"), int(r.constant("L")))
@@ -133,6 +136,7 @@ def _balance(evidence: Any) -> Measured:
 
 
 def _rho_grows(evidence: Any) -> Measured:
+    """The sign of equation (27) where all samples are correct."""
     r = reading(evidence)
     grows = np.diff(r["rho"], prepend=-np.inf) > 0
     rows = r.phase_two.copy()
@@ -153,6 +157,7 @@ def _head_ratio(evidence: Any) -> Measured:
 
 
 def _common_ratio(evidence: Any) -> Measured:
+    """The direction of G, equation (38), which is reached in log tau, equation (39)."""
     r = reading(evidence)
     G = r["G"][-1]
     return worst(close, {f"{at_tau(r, -1)}, -{name}/G3": (-x / G[2], 2.0 / 3.0, 0.25) for name, x in zip(("G1", "G2"), G, strict=False)})
@@ -215,6 +220,7 @@ def _score_rate_high(evidence: Any) -> Measured:
 
 
 def _score_leading(evidence: Any) -> Measured:
+    """The first of equation (43)."""
     r = reading(evidence)
     s = normal(r)
     force, rate = 2.0 * s.sigma_0**2 * s.m * r["B"][-1], r["score_rate"][-1]
@@ -224,8 +230,8 @@ def _score_leading(evidence: Any) -> Measured:
 def star(pull: NDArray, share: NDArray) -> tuple[NDArray, NDArray]:
     """Return R and the R* it is drawn to, (T,) each, from pulls of the kinds s_k (T, 4) and the kinds' shares (4,).
 
-    R = (s2 + s3 + s4 - s1)/(s1 - s2); R* is the positive root of a R^2 + b R + c, a = H1 + H2, b = H3 + H4 - q H1,
-    c = -H2 - q H3 - (1 + q) H1, q = (s1 - s3)/(s1 - s2), H_k = -s_k (1 - g_k) with the kind's mean g_k (arXiv 2410.09605, proof of F.6).
+    R = (s2 + s3 + s4 - s1)/(s1 - s2); R* is the positive root of equation (50), equation (51), with the kinds' mean g_k = s_k / w_k
+    (arXiv 2410.09605, proof of F.6).
     """
     s1, s2, s3, s4 = pull.T
     H1, H2, H3, H4 = (-pull * (1.0 - pull / share)).T
@@ -235,6 +241,7 @@ def star(pull: NDArray, share: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _contraction(evidence: Any) -> Measured:
+    """How often R moves towards R*: always for n to infinity, not late at finite n, because of equation (52)."""
     r = reading(evidence)
     R, R_star = star(r["kind_pull"], r.array("shares"))
     rows = r.phase_two

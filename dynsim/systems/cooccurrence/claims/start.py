@@ -38,6 +38,7 @@ def _variance(r: Reading) -> float:
 
 
 def _mean(evidence: Any) -> Measured:
+    """Equation (33), with this run's own rho_0."""
     r = reading(evidence)
     s = normal(r)
     predicted = (r.constant("rho_0") / r.constant("m1") + s.sigma_0**2 * s.m) / 6.0
@@ -45,6 +46,7 @@ def _mean(evidence: Any) -> Measured:
 
 
 def _scale(evidence: Any) -> Measured:
+    """Equation (33)."""
     r = reading(evidence)
     tolerance = 3.0 * sqrt(2.0 / r.constant("m")) + 0.03
     return worst(close, {where: (mean / _variance(r), 1.0 / 6.0, tolerance) for where, mean in _means(r).items()})

@@ -40,6 +40,7 @@ def plot_score(run: Trajectory, *, key: int = 1, query: int = 0, ax: Axes | None
     key, query : int
         Tokens: 0 and 1 the targets, 2 the common one.
     ax : Axes, optional
+        Default: axes of a new figure.
     labels : bool
         Label the axes and draw a legend.
     """

@@ -25,7 +25,7 @@ TOKENS = ((TARGET_1, COLOURS["indigo"], "target 1"), (TARGET_2, COLOURS["purple"
 KINDS = ((COLOURS["blue"], "kind 1, both targets"), (COLOURS["vermillion"], "kind 2, target 1"), (COLOURS["orange"], "kind 3, target 2"),
          (COLOURS["green"], "kind 4, neither"))
 PAIRS = ((TARGET_1, TARGET_2, COLOURS["indigo"]), (TARGET_2, TARGET_1, COLOURS["purple"]), (COMMON, TARGET_1, COLOURS["wine"]),
-         (COMMON, TARGET_2, COLOURS["olive"]))
+         (COMMON, TARGET_2, COLOURS["brown"]))
 """Key and query of the scores that Theorems 3.2 and 3.3 speak about."""
 WIDE, NARROW = 2.6, 1.1
 """Widths of the first and the second of a pair."""

@@ -50,6 +50,7 @@ def plot_scores(run: Trajectory, *, ax: Axes | None = None, letter: str = "") ->
     run : Trajectory
         A single run of this system.
     ax : Axes, optional
+        Default: axes of a new figure.
     letter : str
         Letter of the panel.
     """

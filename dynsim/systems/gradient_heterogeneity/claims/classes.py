@@ -69,6 +69,7 @@ def _gauge_norm(evidence: Any) -> Measured:
 
 
 def _projected(evidence: Any) -> Measured:
+    """What follows from equation (60) for loss and accuracy."""
     rows = complete(evidence["controls"], "train_loss", "projected_loss", "accuracy", "projected_accuracy")
     off = np.maximum(np.abs(rows["train_loss"] - rows["projected_loss"]), np.abs(rows["accuracy"] - rows["projected_accuracy"]))
     return most(off, 1e-4, rows, "difference of losses, or of accuracies")

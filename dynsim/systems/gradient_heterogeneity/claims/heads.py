@@ -24,6 +24,7 @@ def _drift(r: Reading) -> float:
 
 
 def _plain_drift(evidence: Any) -> Measured:
+    """Equation (52) over a run: that the drift outlives probabilities of 1/C rests on equation (53)."""
     r = reading_about(PLAIN, evidence)
     return close(_drift(r), float(r.constant("drift")), OFF_DRIFT, f"to {r.end}", "mean sign", relative=False)
 
@@ -46,6 +47,7 @@ def _gauge(kind: Any, large: bool, evidence: Any) -> Measured:
 
 
 def _conserved(evidence: Any) -> Measured:
+    """What equation (56) says of gradients: those of all classes add up to 0."""
     r = reading_about(GRADIENTS, evidence)
     steps, bias = r.together("mean_bias")
     off = np.abs(bias - bias[0]) / (1.0 + np.max(r.run["b_norm"]))
@@ -54,6 +56,7 @@ def _conserved(evidence: Any) -> Measured:
 
 
 def _norm(evidence: Any) -> Measured:
+    """Equation (55) with the drift of the biases for that of the rows."""
     r = reading_about(PLAIN, evidence)
     _, whole, centred = r.together("V_norm", "V_centred_norm")
     gauge = np.sqrt(whole[-1] ** 2 - centred[-1] ** 2)

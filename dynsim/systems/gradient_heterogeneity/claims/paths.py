@@ -22,6 +22,7 @@ BY = 100
 
 
 def _below_largest(evidence: Any) -> Measured:
+    """The second half of equation (14): the largest block norm covers every run."""
     r = reading_about(BLOCKS, evidence)
     share = r.run["Lambda_G"] / r.constant("h").max()
     if not np.isfinite(share).any():
@@ -31,6 +32,7 @@ def _below_largest(evidence: Any) -> Measured:
 
 
 def _gradient_descends(evidence: Any) -> Measured:
+    """Equation (6) for u = lr g, with one bound, 1 / lr, on all curvature in place of H and rho."""
     r = reading_about(DESCENT, evidence)
     f, g = r.every_step("train_loss", "grad_norm")
     promised = 0.5 * r.rates[: len(g) - 1] * np.square(g[:-1])
@@ -42,6 +44,7 @@ def _gradient_descends(evidence: Any) -> Measured:
 
 
 def _sign_descends(evidence: Any) -> Measured:
+    """Equation (6) for u = lr s, with rho = delta_D = 0."""
     r = reading_about(SIGNS, evidence)
     f, g = r.every_step("train_loss", "grad_norm_1")
     rates = r.rates[: len(g) - 1]
@@ -52,6 +55,7 @@ def _sign_descends(evidence: Any) -> Measured:
 
 
 def _sign_floor(evidence: Any) -> Measured:
+    """Equation (12) as an inequality, which holds from the start."""
     r = reading_about(ON_AXES, evidence)
     (g,) = r.every_step("grad_norm_1")
     share = (g[:-1] + g[1:]) / (r.rates[: len(g) - 1] * _P_Lambda(r))
@@ -70,6 +74,7 @@ def _ratio(r: Reading) -> tuple[NDArray, NDArray]:
 
 
 def _gradient_ratio(evidence: Any) -> Measured:
+    """A level below which equations (16) and (17) take Lambda_G / Lambda_P."""
     r = reading_about(EQUAL_LOSS_DESCENT, evidence)
     steps, ratio = _ratio(r)
     late = steps >= BY

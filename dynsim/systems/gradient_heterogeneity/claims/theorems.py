@@ -25,11 +25,13 @@ def _covered(entry: str, theorem: str, evidence: Any) -> Table:
 
 
 def _bound(entry: str, theorem: str, evidence: Any) -> Measured:
+    """The numbers of steps in equations (7) and (8)."""
     rows = complete(_covered(entry, theorem, evidence), f"{theorem}_steps", f"{theorem}_bound")
     return most(rows[f"{theorem}_steps"] / rows[f"{theorem}_bound"], 1.0, rows, "of the bound")
 
 
 def _decrease(entry: str, evidence: Any) -> Measured:
+    """The decrease of every step in equations (7) and (8)."""
     columns = ("T1_decrease", "T2_decrease")
     found = [(complete(_covered(entry, name[:2], evidence), name), name) for name in columns]
     rows, name = min(found, key=lambda item: item[0][item[1]].min())
@@ -50,6 +52,7 @@ def _isotropic(evidence: Any) -> Measured:
 
 
 def _noise(mean: str, bound: str, evidence: Any) -> Measured:
+    """The bounds of equations (29) and (30)."""
     rows = complete(evidence["noise"], mean, bound)
     return most(rows[mean] / rows[bound], 1.0, rows, "of the bound, mean over steps and repeats")
 
@@ -60,6 +63,7 @@ def _above_silent(mean: str, silent: str, evidence: Any) -> Measured:
 
 
 def _law(unit: bool, evidence: Any) -> Measured:
+    """R of equation (3)."""
     table = complete(evidence["law"], "seed")
     a, s, R, predicted = (np.asarray(table[name]) for name in ("law_a", "law_s", "law_R", "law_predicted"))
     here = (s == 1.0) & (a <= 1.0) if unit else s <= 0.5

@@ -43,6 +43,7 @@ def _share(names: Sequence[str], r: Reading) -> float:
 
 
 def _before_norm(evidence: Any) -> Measured:
+    """The share of the blocks whose gradient a small scale amplifies, for linear branches by equation (39)."""
     r = reading_about(SMALL_POST, evidence)
     return at_least(_share(BEFORE_NORM, r), 0.5, "step 0, the step's own sequences", "of |g|^2")
 

@@ -19,7 +19,7 @@ from ....trajectory import Trajectory
 from ..claims import CLAIMS
 from ..settings import Setting
 
-PLACEMENTS = {"post": ("post-LN", COLOURS["vermillion"]), "pre": ("pre-LN", COLOURS["blue"]), "none": ("no LN", COLOURS["olive"])}
+PLACEMENTS = {"post": ("post-LN", COLOURS["vermillion"]), "pre": ("pre-LN", COLOURS["blue"]), "none": ("no LN", COLOURS["brown"])}
 """Title and colour of each placement of layer normalisation in every figure."""
 HUES = {
     "gd": COLOURS["orange"], "signgd": COLOURS["green"], "adam": COLOURS["indigo"], "rmsprop": COLOURS["purple"],

@@ -33,7 +33,7 @@ STARTS = {
 }
 """Titles of the starts."""
 START_COLOURS = {"equal_loss": COLOURS["ink"], "equal_distance": COLOURS["sky"], "equal_curvature": COLOURS["wine"]}
-SPREADS = (COLOURS["sky"], COLOURS["ink"], COLOURS["wine"], COLOURS["olive"])
+SPREADS = (COLOURS["sky"], COLOURS["ink"], COLOURS["wine"], COLOURS["brown"])
 """Colours of the spreads of log-normal blocks."""
 X_LABELS = {
     "equal_loss": r"$k$, largest over smallest $h_b$", "equal_distance": r"$k$, largest over smallest $h_b$",

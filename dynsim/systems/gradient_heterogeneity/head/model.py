@@ -33,9 +33,12 @@ class LinearHead:
     .. math:: \frac{\partial L}{\partial v_c} = \frac1n \sum_i (p_{ic} - 1[y_i = c])\, h_i, \qquad
               \frac{\partial L}{\partial b_c} = \frac1n \sum_i p_{ic} - \frac{n_c}{n}
 
+    The gradient is equation (50).
+
     Parameters
     ----------
     data : Labelled
+        Features h (N, d) and classes y (N,) of all samples.
     start : ndarray, shape (*replicates, C (d + 1))
         Initial V, then b. All replicates see the same samples and batches.
     batch_size : int
@@ -44,6 +47,12 @@ class LinearHead:
         See `Head`.
     batch_seed : SeedSequence
         Of the samples of the steps.
+    observables, constants : mapping
+        Quantities that a run can record, and arrays that are saved with it, by name.
+    provenance : mapping
+        Name of the system, setting and seed, JSON-ready; saved with every run.
+    step_scale, exact_for, alternative : float, frozenset of str, str
+        What `System` asks for. The defaults are those of a model itself: 1.0, every kind of rule, and nothing to use instead.
     """
 
     data: Labelled
@@ -64,7 +73,20 @@ class LinearHead:
         return Layout({"V": (self.data.C, self.data.h.shape[1]), "b": (self.data.C,)})
 
     def batch(self, step: int) -> NDArray | None:
-        """Return the samples of a step, None for all of them; shuffled ones by `Epochs`."""
+        """Return the samples of a step, None for all of them; shuffled ones by `Epochs`.
+
+        Both kinds, with their means and variances, are in equation (61).
+
+        Parameters
+        ----------
+        step : int
+            Of the run, >= 0.
+
+        Returns
+        -------
+        ndarray of int, shape (batch_size,), or None
+            Places in [0, N).
+        """
         if not self.batch_size:
             return None
         if self.batches == "iid":
@@ -88,11 +110,29 @@ class LinearHead:
         np.sum(dz, axis=-2, out=out.b)
 
     def feature_gradient(self, params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
-        r"""Return what the head sends back to the features, :math:`\frac1n\sum_c (p_{ic} - 1[y_i=c]) v_c`, shape (*replicates, n, d)."""
+        r"""Return what the head sends back to the features, :math:`\frac1n\sum_c (p_{ic} - 1[y_i=c]) v_c`, shape (*replicates, n, d).
+
+        The last part of equation (56).
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views V (*replicates, C, d) and b (*replicates, C).
+        cache : SimpleNamespace
+            Of `forward` at these parameters.
+        """
         return logit_gradient(cache) @ params.V
 
     def evaluated(self, params: SimpleNamespace, cache: SimpleNamespace) -> SimpleNamespace:
-        """Return `loss` and `right`, shapes (*replicates,), on all samples; computed once a forward pass."""
+        """Return `loss` and `right`, shapes (*replicates,), on all samples; computed once a forward pass.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views V (*replicates, C, d) and b (*replicates, C).
+        cache : SimpleNamespace
+            Of `forward` at these parameters, on whichever samples; keeps what is returned.
+        """
         if not hasattr(cache, "evaluated"):
             h, y = self.data.h, self.data.y
             total = np.zeros((2, *cache.loss.shape))
@@ -120,7 +160,7 @@ def _log_softmax(z: NDArray) -> NDArray:
 
 
 def logit_gradient(cache: SimpleNamespace) -> NDArray:
-    r"""Return :math:`(p_{ic} - 1[y_i = c]) / n`, shape (*replicates, n, C).
+    r"""Return :math:`(p_{ic} - 1[y_i = c]) / n`, shape (*replicates, n, C), of which equation (50) makes the gradient.
 
     The entry of the label is minus the sum of the others: 1 - p is 0 in floating point where p rounds to 1, and then signs of the rows
     would no longer belong together.

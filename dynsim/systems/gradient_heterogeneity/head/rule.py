@@ -21,7 +21,7 @@ class ProjectedSign:
               \theta_c = (v_c, b_c)
 
     It takes out of `SignGD` the movement to which the loss is blind, and nothing else: the centred V and b of both rules are the same at
-    every step. Derived here; the paper has no such rule.
+    every step, equation (60). Derived here; the paper has no such rule.
 
     Parameters
     ----------

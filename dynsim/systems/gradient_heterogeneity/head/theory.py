@@ -2,7 +2,8 @@ r"""Why sign updates of a softmax head with many classes drift, where to, and wh
 
 For :math:`z = Vh + b`, cross-entropy and a batch of n samples, n_c of them of class c, :math:`\partial L/\partial b_c =
 \frac1n\sum_i p_{ic} - n_c/n`. The abstract of the paper's first version (arXiv 2502.00213v1) says that momentum keeps the head from
-growing too much in tasks with many classes. Its statement and proof are not known to us; everything below is derived here.
+growing too much in tasks with many classes. Its statement and proof are not known to us; everything below is derived here, in
+docs/derivations/gradient_heterogeneity.md.
 
 - Absence (`absence`): the bias of a class that the batch lacks is pushed down by every sample, and its row by a positive combination of the
   features. With C >> n most classes are absent, and the sign makes their pushes of size p ~ 1/C as large as the rare corrections.
@@ -50,7 +51,7 @@ def absence(cache: SimpleNamespace) -> SimpleNamespace:
     r"""Return which classes a batch lacks, and the weights with which their rows' gradients combine its features.
 
     For an absent class :math:`\partial L/\partial b_c = \sum_i w_{ic} > 0` and :math:`\partial L/\partial v_c = \sum_i w_{ic} h_i` with
-    :math:`w_{ic} = p_{ic}/n > 0`. Derived here.
+    :math:`w_{ic} = p_{ic}/n > 0`. Derived here, equation (51).
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def absence(cache: SimpleNamespace) -> SimpleNamespace:
 
 
 def centred(V: NDArray) -> NDArray:
-    """Return the weights, shape (..., C, d), without their mean over the classes: all that loss and gradients depend on."""
+    """Return the weights, shape (..., C, d), without their mean over the classes: all that loss and gradients depend on, equation (56)."""
     return V - V.mean(axis=-2, keepdims=True)
 
 
@@ -95,7 +96,7 @@ def drift(C: int, n: int, samples: int | None = None) -> float:
     .. math:: D = P[n_c < n/C] - P[n_c > n/C] = 1 - 2P[n_c > n/C] - P[n_c = n/C]
 
     with n_c ~ Bin(n, 1/C) for iid batches of equally frequent classes. For C > n it is :math:`2(1 - 1/C)^n - 1`. The mean bias moves by
-    -lr D a step. Derived here.
+    -lr D a step under signs, and in the first step of Adam too, equation (59). Derived here, equation (52).
 
     Parameters
     ----------
@@ -122,7 +123,8 @@ def drift(C: int, n: int, samples: int | None = None) -> float:
 def drift_norm(C: int, d: int, lr: float, steps: int, mean_sign: float) -> float:
     r"""Return :math:`\eta t \sqrt{Cd}\, D`, the norm of a V whose every entry moved by lr * D a step; derived here.
 
-    It takes the drift of the biases for that of the rows, which holds where the signs of the features are those of their shared mean.
+    Equation (55) with the drift of the biases for that of the rows, D_j = D, which by equation (54) holds where the signs of the features
+    are those of their shared mean.
 
     Parameters
     ----------
@@ -169,8 +171,8 @@ def skewness_drift(C: int, n: int, beta: float) -> float:
     .. math:: D_\beta \approx \frac{g}{3\sqrt{2\pi}}, \qquad
               g = \frac{1 - 2/C}{\sqrt{(n/C)(1 - 1/C)}}\,\frac{(1-\beta^2)^{3/2}}{1-\beta^3}
 
-    The first term of Edgeworth's series for the median; derived here. Meant for n/C >= 1 - beta. In the limit of many classes the first
-    factor is :math:`(n/C)^{-1/2}`.
+    The first term of Edgeworth's series for the median; derived here, equation (57). Meant for n/C >= 1 - beta. In the limit of many
+    classes the first factor is :math:`(n/C)^{-1/2}`.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ def momentum_drift(C: int, n: int, beta: float, steps: int) -> NDArray:
     up to 2 P[|S_t| >= R] <= 2e-9 (Bernstein's inequality gives R). A normal number of standard deviation s, at most a hundredth of that of
     one count, is added to S_t, which makes the series finite; a tie then counts as 0. It costs at most the mean of
     erfc(|S_t| / (sqrt(2) s)): up to 1e-2 at some early steps at which some sum of few counts is nearly 0, and some 1e-4 in the mean over
-    200 steps with n/C >= 0.03. Derived here, without simulation.
+    200 steps with n/C >= 0.03. Derived here, equation (58), without simulation.
 
     Batches are iid; shuffled ones make up for each other within an epoch and drift less with momentum. Probabilities are 1/C with small
     weights and few steps at a small rate. Later the rare corrections themselves move them: the probability of a class is above 1/C for a

@@ -48,7 +48,10 @@ def haar(n: int, rng: np.random.Generator) -> NDArray:
 
 
 def draw_quadratic(setting: Quadratic, seed: int) -> Drawn:
-    """Draw Hessian, start and noise level; norms, start and rotation have streams of their own."""
+    """Draw Hessian, start and noise level; norms, start and rotation have streams of their own.
+
+    A rotation U takes the start theta to U theta and the Hessian H to U H U^T, as in equation (32).
+    """
     rng = {name: np.random.default_rng(stream) for name, stream in streams(seed).items()}
     sizes, B = block_sizes(setting), setting.blocks
     if setting.curvature == "even":

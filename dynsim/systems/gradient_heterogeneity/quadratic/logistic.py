@@ -39,6 +39,11 @@ class LogisticBlocks:
     sizes : tuple of int
         Features of each block.
     start : ndarray, shape (*replicates, P)
+        Initial parameters; replicates run side by side.
+    provenance : mapping
+        Name of the system, setting and seed, JSON-ready; saved with every run.
+    step_scale, exact_for, alternative : float, frozenset of str, str
+        What `System` asks for. The defaults are those of a model itself: 1.0, every kind of rule, and nothing to use instead.
     """
 
     A: NDArray
@@ -61,7 +66,7 @@ class LogisticBlocks:
         return quantities(costly=True)
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
-        """Return `loss`, the `gradient`, and `weights` p (1 - p) of the samples, shape (*replicates, n)."""
+        """Return `loss`, the `gradient`, and `weights` p (1 - p) of the samples, shape (*replicates, n); equation (25)."""
         theta = joined(params, self.layout)
         at = sigmoid(theta @ self.A.T)
         n = len(self.A)
@@ -72,18 +77,30 @@ class LogisticBlocks:
         write(cache.gradient, out, self.layout)
 
     def hessian(self, cache: SimpleNamespace) -> NDArray:
-        r"""Return the Hessian :math:`\frac1n \sum_i p_i (1 - p_i)\, a_i a_i^T`, shape (*replicates, P, P)."""
+        r"""Return the Hessian :math:`\frac1n \sum_i p_i (1 - p_i)\, a_i a_i^T`, shape (*replicates, P, P); equation (25).
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            Of `forward` at the parameters in question.
+        """
         return (self.A.T * cache.weights[..., None, :]) @ self.A * (1.0 / len(self.A))
 
     def curvature(self, cache: SimpleNamespace) -> SimpleNamespace:
-        """Return `h`, (*replicates, B), and `delta_D`, (*replicates,), of the Hessian at a state; computed once a forward pass."""
+        """Return `h`, (*replicates, B), and `delta_D`, (*replicates,), of the Hessian at a state; computed once a forward pass.
+
+        Parameters
+        ----------
+        cache : SimpleNamespace
+            Of `forward` at that state.
+        """
         if not hasattr(cache, "curvature"):
             cache.curvature = block_curvature(self.hessian(cache), self.sizes)
         return cache.curvature
 
     @cached_property
     def rho(self) -> float:
-        r"""A Lipschitz constant of the Hessian, :math:`\frac{1}{6\sqrt3} \lambda_{max}\big(\frac1n \sum_i \|a_i\| a_i a_i^T\big)`."""
+        r"""Lipschitz constant of the Hessian, equation (26): :math:`\frac1{6\sqrt3} \lambda_{max}(\frac1n \sum_i \|a_i\| a_i a_i^T)`."""
         sizes = np.linalg.norm(self.A, axis=1)
         return float(STEEPEST * np.linalg.eigvalsh((self.A.T * sizes) @ self.A / len(self.A))[-1])
 
@@ -117,7 +134,7 @@ class LogisticBlocks:
 
     @cached_property
     def constants(self) -> Mapping[str, NDArray]:
-        """Block sizes; block norms, Lambda_P and delta_D at 0, where the first two are largest; rho and the least loss."""
+        """Block sizes; block norms, Lambda_P and delta_D at 0, where the first two are largest by equation (27); rho and the least loss."""
         origin = replace(self, start=np.zeros(self.layout.size))
         at = origin.curvature(origin.forward(self.layout.views(origin.start)))
         found = {

@@ -89,6 +89,7 @@ class BlockQuadratic:
     sizes : tuple of int
         Parameters of each block.
     start : ndarray, shape (*replicates, P)
+        Initial parameters; replicates run side by side.
     diagonal : ndarray, shape (P,) or (*replicates, P), optional
         The Hessian if it is diagonal.
     matrices : tuple of ndarray, each (n, n) or (*replicates, n, n)
@@ -97,6 +98,10 @@ class BlockQuadratic:
         Standard deviation of the Gaussian noise of each gradient entry. The loss is without noise.
     noise_streams : tuple of SeedSequence
         One for each replicate, or one; needed if there is noise.
+    provenance : mapping
+        Name of the system, setting and seed, JSON-ready; saved with every run.
+    step_scale, exact_for, alternative : float, frozenset of str, str
+        What `System` asks for. The defaults are those of a model itself: 1.0, every kind of rule, and nothing to use instead.
     """
 
     sizes: tuple[int, ...]
@@ -144,7 +149,13 @@ class BlockQuadratic:
         return quantities(noisy=self.noisy)
 
     def times(self, x: NDArray) -> NDArray:
-        """Return H x of vectors x, shape (*replicates, P)."""
+        """Return H x, shape (*replicates, P).
+
+        Parameters
+        ----------
+        x : ndarray, shape (*replicates, P)
+            Vectors, real or complex.
+        """
         if self.diagonal is not None:
             return self.diagonal * x
         parts, first = [], 0
@@ -166,7 +177,13 @@ class BlockQuadratic:
         write(cache.gradient if cache.noise is None else cache.gradient + cache.noise, out, self.layout)
 
     def batch(self, step: int) -> NDArray | None:
-        """Return the noise of a step, shape (*replicates, P); None if there is none. It depends on replicate and step alone."""
+        """Return the noise of a step, shape (*replicates, P); None if there is none. It depends on replicate and step alone.
+
+        Parameters
+        ----------
+        step : int
+            Of the run, >= 0.
+        """
         if not self.noisy:
             return None
         P = self.layout.size
@@ -174,7 +191,13 @@ class BlockQuadratic:
         return self.noise_sd * (np.stack(drawn) if self.start.ndim > 1 else drawn[0])
 
     def curvature(self, cache: SimpleNamespace | None = None) -> SimpleNamespace:
-        """Return `h`, shape (B,) or (*replicates, B), and `delta_D`: they are the same everywhere."""
+        """Return `h`, shape (B,) or (*replicates, B), and `delta_D`: they are the same everywhere.
+
+        Parameters
+        ----------
+        cache : SimpleNamespace, optional
+            Of a forward pass, as `LogisticBlocks.curvature` needs it; here it makes no difference.
+        """
         return self._curvature
 
     @cached_property

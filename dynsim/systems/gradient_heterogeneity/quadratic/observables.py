@@ -37,7 +37,8 @@ def _Lambda_P(params: SimpleNamespace, cache: SimpleNamespace) -> NDArray:
 def sign_progress(gradient: NDArray, noise_sd: NDArray) -> NDArray:
     r"""Return the progress that the noisy sign expects, :math:`\sum_i |g_i|\,\mathrm{erf}\big(|g_i| / (\sqrt2 s_i)\big)`, shape (*lead).
 
-    For Gaussian noise, :math:`1 - 2 P[\text{wrong sign}] = \mathrm{erf}(|g_i|/(\sqrt2 s_i))`; without noise it is the 1-norm.
+    Equation (30) bounds its mean over the steps. For Gaussian noise, by equation (31),
+    :math:`1 - 2 P[\text{wrong sign}] = \mathrm{erf}(|g_i|/(\sqrt2 s_i))`; without noise it is the 1-norm.
 
     Parameters
     ----------

@@ -90,9 +90,9 @@ class Logistic(Setting):
     blocks, size : int
         Blocks and features of each; >= 1.
     samples : int
-        n > blocks * size.
+        Number n of samples, > blocks * size.
     scale : float
-        s >= 0. The block norms at the start spread by e^{4s}.
+        Exponent s of the features' scales, >= 0. The block norms at the start spread by e^{4s}, see equation (27).
     teacher : float
         Norm of the labels' weights on whitened features, >= 0: large values make the data separable, which has no minimum.
 

@@ -38,7 +38,7 @@ def rate_unit(system: Any, rule: Any, steps: int) -> NDArray:
     """Return the scale of a rule's rates, shape () or replicates.
 
     Linear rules: 1 over the largest curvature, twice which is where they become unstable. The others move a coordinate by about
-    the rate in a step: the rate whose path, decay included, is as long as the way of the farthest coordinate.
+    the rate in a step: the rate whose path, decay included, is as long as the way of the farthest coordinate, by equations (22) and (23).
 
     Parameters
     ----------
@@ -73,8 +73,9 @@ def final_losses(
 ) -> NDArray:
     """Return the loss after a run with `LinearDecay` over that at the start, for every rate; shape (*replicates, rates).
 
-    Above the minimum, both. A run that diverges counts as infinite. All rates and replicates run together, except where replicates
-    have matrices of their own: those runs would wait for the memory, so each replicate's rates run together.
+    Above the minimum, both. A run that diverges counts as infinite; how far one rises that comes back is equation (20). All rates and
+    replicates run together, except where replicates have matrices of their own: those runs would wait for the memory, so each
+    replicate's rates run together.
 
     Parameters
     ----------
@@ -128,7 +129,8 @@ def steps_to_target(
 ) -> StepsToTarget:
     """Return the smallest horizon at which some rate brings the loss to `target` times that at the start, the rate decaying to 0.
 
-    Horizons are tried in rising order, each with all rates and replicates side by side, until every replicate is there.
+    Horizons are tried in rising order, each with all rates and replicates side by side, until every replicate is there. How the steps of
+    sign descent grow with curvature is a property of this decay too, equation (24).
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ T1, gradient steps: :math:`\eta_t = \min(1/\Lambda_G, (\rho\|g_t\|_2)^{-1/2})` d
 :math:`\eta_t \|g_t\|_2^2 / c`.  T2, sign steps: :math:`\eta_t = \min\big(\|g_t\|_1/(P\Lambda_P), (\|g_t\|_1/(\rho P^{3/2}))^{1/2}\big)`
 decreases it by at least :math:`\eta_t \|g_t\|_1 / c`.  Assumed: (A3) the Hessian is within delta_D <= Lambda/3 of its diagonal
 blocks in norm, and Lambda bounds the weighted complexity at every iterate. c = 6; 3 where rho or delta_D
-is 0, and 2 where both are. Derived here.
+is 0, and 2 where both are. Derived here, in docs/derivations/gradient_heterogeneity.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def _check(rule: Any) -> None:
 
 @dataclass(frozen=True)
 class TheoremGD:
-    r"""Gradient descent with the step of T1, :math:`\eta_t = \min(1/\Lambda_G, (\rho \|g_t\|_2)^{-1/2})`.
+    r"""Gradient descent with the step of T1, :math:`\eta_t = \min(1/\Lambda_G, (\rho \|g_t\|_2)^{-1/2})`, equation (7).
+
+    Made anew at every iterate with its own Lambda_G, and rho = 0, it makes the steps of equation (15).
 
     Parameters
     ----------
@@ -79,6 +81,8 @@ class TheoremGD:
 @dataclass(frozen=True)
 class TheoremSign:
     r"""Sign descent with the step of T2, :math:`\eta_t = \min\big(\|g_t\|_1/(P\Lambda_P), (\|g_t\|_1/(\rho P^{3/2}))^{1/2}\big)`.
+
+    Equation (8); with rho = 0 the step is that of equation (11).
 
     Parameters
     ----------
@@ -128,7 +132,7 @@ STEPPERS: dict[str, Any] = {"gradient": TheoremGD, "sign": TheoremSign}
 
 @dataclass(frozen=True, eq=False)
 class TheoremRun:
-    """A run of a theorem's rule up to the first gradient of size eps, or its failure to get there; T steps.
+    """A run of a theorem's rule up to the first gradient of size eps, or its failure to get there; T steps. Equations (7) to (9).
 
     Attributes
     ----------
@@ -173,7 +177,7 @@ class TheoremRun:
 
     @property
     def ratio(self) -> NDArray:
-        """Actual over guaranteed decrease, shape (T,); the theorem says at least 1."""
+        """Actual over guaranteed decrease, shape (T,); the theorem says at least 1, which rests on equation (6)."""
         return self.actual / self.guaranteed
 
     @property
@@ -218,7 +222,8 @@ def theorem_run(
         Size of the gradient to reach, relative to that at the start in the rule's own measure; in (0, 1).
     Lambda : float, optional
         Bound on the weighted complexity over the iterates. By default it is found: a run that leaves it, or for which it is less
-        than 3 delta_D, begins anew with what was met, or 5 % more if that is larger.
+        than 3 delta_D, begins anew with what was met, or 5 % more if that is larger. For gradient steps on a block-diagonal quadratic
+        to a small target it ends at half the largest curvature or more, equation (14).
     rho : float, optional
         Lipschitz constant of the Hessian; default the system's.
     factor : float

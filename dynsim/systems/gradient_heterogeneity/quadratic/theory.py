@@ -1,7 +1,7 @@
 r"""Weighted complexities, the law of log-normal blocks, bounds on the steps to a small gradient, and bounds under noise.
 
-Derived here (docs/derivations): the names :math:`\Lambda_G, \Lambda_P` follow Tomihari and Sato, arXiv 2502.00213, as recalled; the
-formulas, constants and proofs are a derivation of our own.
+Derived here, in docs/derivations/gradient_heterogeneity.md: the names :math:`\Lambda_G, \Lambda_P` follow Tomihari and Sato, arXiv
+2502.00213, as recalled; the formulas, constants and proofs are a derivation of our own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Law:
 
     @property
     def R(self) -> float:
-        """Best guaranteed decrease of a sign step over that of a gradient step, phi Lambda_G / Lambda_P."""
+        """Best guaranteed decrease of a sign step over that of a gradient step, phi Lambda_G / Lambda_P, equation (2)."""
         return self.phi * self.ratio
 
 
@@ -94,10 +94,10 @@ def law(a: float, s: float) -> Law:
 
 
 def sampled_law(a: float, s: float, *, blocks: int, size: int, rng: np.random.Generator) -> Law:
-    """Return what `law` predicts, of blocks that are drawn.
+    """Return what `law` predicts by equation (3), of blocks that are drawn.
 
-    One block's ghat comes from each of as many quantiles of equal probability: the law's means have heavy tails, which independent
-    draws meet two to three times as unevenly. For s = 1 and a = 1, 200,000 blocks still leave an error of some 3 %.
+    One block's ghat comes from each of as many quantiles of equal probability: the law's means have heavy tails, by equation (5), which
+    independent draws meet two to three times as unevenly. For s = 1 and a = 1, 200,000 blocks still leave an error of some 3 %.
 
     Parameters
     ----------
@@ -130,12 +130,13 @@ def sampled_law(a: float, s: float, *, blocks: int, size: int, rng: np.random.Ge
 
 
 def complexity_bound(Delta: float, Lambda: float, eps: float, *, rho: float, constant: float) -> float:
-    r"""Return the bound on the steps to a gradient of size eps, of T1 (Lambda_G) and T2 (Lambda_P).
+    r"""Return the bound on the steps to a gradient of size eps, of T1 (Lambda_G) and T2 (Lambda_P), equations (7) to (9).
 
     .. math:: T_\epsilon \leq c\, \Delta \max(\Lambda/\epsilon^2,\ \rho^{1/2}/\epsilon^{3/2}),
 
     c = 6; 3 if the Hessian is constant or block-diagonal, 2 if it is both. The first term is the larger if
-    :math:`\epsilon \leq \Lambda^2/\rho` (A4).
+    :math:`\epsilon \leq \Lambda^2/\rho` (A4). With eps times the root of the least density on the path it is equation (13), the bound on
+    sign steps to a 2-norm of eps.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def sgd_rate(eps: float, *, Lambda_G: float, Lambda_sigma: float, sigma: float) 
     r"""Return the rate of S1 for a target, :math:`\min(1/\Lambda_G,\ \epsilon^2 / (2 \Lambda_\sigma \sigma^2))`.
 
     With it :math:`T = 4 \Delta \max(\Lambda_G/\epsilon^2, 2 \Lambda_\sigma \sigma^2/\epsilon^4)` steps suffice for a mean of
-    :math:`\|g\|^2` of at most eps^2. Derived here.
+    :math:`\|g\|^2` of at most eps^2. Derived here, equation (29).
 
     Parameters
     ----------
@@ -202,7 +203,8 @@ def sgd_bound(Delta: NDArray | float, *, lr: float, steps: int, Lambda_sigma: ND
 
     .. math:: \frac1T \sum_{t<T} E\|g_t\|^2 \leq \frac{2\Delta}{\eta T} + \eta\, \Lambda_\sigma \sigma^2
 
-    Derived here.
+    Derived here, equation (29). The curvatures in it are those of block-smoothness: norms of diagonal blocks where the Hessian is
+    block-diagonal, and up to B times these, for B blocks, where it is positive semidefinite only, equation (28).
 
     Parameters
     ----------
@@ -230,7 +232,7 @@ def sgd_bound(Delta: NDArray | float, *, lr: float, steps: int, Lambda_sigma: ND
 
 
 def sign_rate(Delta: float, *, P: int, Lambda_P: float, steps: int) -> float:
-    r"""Return the constant rate of S2, :math:`\eta = \sqrt{2\Delta / (P \Lambda_P T)}`; derived here.
+    r"""Return the constant rate of S2, :math:`\eta = \sqrt{2\Delta / (P \Lambda_P T)}`; derived here, equations (10) and (30).
 
     Parameters
     ----------
@@ -258,8 +260,9 @@ def sign_bound(Delta: NDArray | float, *, P: int, Lambda_P: NDArray | float, ste
 
     .. math:: \frac1T \sum_{t<T} E\|g_t\|_1 \leq \sqrt{2 \Delta P \Lambda_P / T} + |s|_1
 
-    The floor is that of noise with any law (Cantelli's inequality); normal noise leaves 0.34 of it. The same without it
-    (``noise_1=0``) bounds the mean of `sign_progress` under Gaussian noise, and, without noise, the mean of the 1-norm itself.
+    Derived here, equation (30). The floor is that of noise with any law (Cantelli's inequality); normal noise leaves 0.34 of it, by
+    equation (31). The same without it (``noise_1=0``) bounds the mean of `sign_progress` under Gaussian noise, and, without noise, the
+    mean of the 1-norm itself, equation (10).
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ r"""Facts about the Jacobian of layer normalisation, :math:`LN(x) = \gamma h`, :
 The matrix in brackets projects onto what is orthogonal to 1 and h (which are orthogonal, of squared length d). Hence rank d - 2 where no
 gain is 0, :math:`\|J\|_2 \le \max|\gamma| / s`, and :math:`J(cx) = J(x)/c` for c > 0: a stream of small scale is amplified. Standard facts;
 post-LN has them on the main path, :math:`J_{layer} = J(x + F(x))\,(I + J_F)`, pre-LN in the branch only,
-:math:`J_{layer} = I + J_F\,J(x)`.
+:math:`J_{layer} = I + J_F\,J(x)`. The proofs are in docs/derivations/gradient_heterogeneity.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def _standardised(x: NDArray) -> tuple[NDArray, NDArray]:
 def normalisation_jacobian(x: NDArray, gain: NDArray | float = 1.0) -> NDArray:
     """Return the Jacobians at tokens x (..., d), shape (..., d, d): the entry (i, j) is that of output i and input j.
 
+    Equation (35); with it the Jacobians of both placements are those of equation (37).
+
     Raises
     ------
     ValueError
@@ -39,12 +41,15 @@ def normalisation_jacobian(x: NDArray, gain: NDArray | float = 1.0) -> NDArray:
 
 
 def null_directions(x: NDArray) -> NDArray:
-    """Return the two unit vectors that the Jacobian at tokens x (..., d) maps to 0, shape (..., 2, d): of 1 and of h."""
+    """Return the two unit vectors that the Jacobian at tokens x (..., d) maps to 0, shape (..., 2, d): of 1 and of h; equation (35)."""
     h, _ = _standardised(x)
     return np.stack([np.ones_like(h), h], axis=-2) / np.sqrt(h.shape[-1])
 
 
 def norm_bound(x: NDArray, gain: NDArray | float = 1.0) -> NDArray:
-    r"""Return the bound :math:`\max|\gamma| / s` of the spectral norm of the Jacobian at tokens x (..., d), shape (...)."""
+    r"""Return the bound :math:`\max|\gamma| / s` of the spectral norm of the Jacobian at tokens x (..., d), shape (...).
+
+    The upper one of equation (36); equation (38) makes bounds for a whole layer of it.
+    """
     _, s = _standardised(x)
     return np.abs(gain).max() / s[..., 0]

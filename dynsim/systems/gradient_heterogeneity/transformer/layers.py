@@ -63,7 +63,7 @@ def linear_tangent(x: NDArray, x_t: NDArray, w: Weights, w_t: Weights, name: str
 
 
 def linear_pullback(y_b: NDArray, x: NDArray, w: Weights, g: Weights, name: str) -> NDArray:
-    r"""Write the gradients of W and b, return :math:`\bar x`."""
+    r"""Write the gradients of W and b, return :math:`\bar x`; equation (42)."""
     np.matmul(_T(x), y_b, out=g[f"W_{name}"])
     if f"b_{name}" in w:
         _total(y_b, g[f"b_{name}"])
@@ -73,7 +73,7 @@ def linear_pullback(y_b: NDArray, x: NDArray, w: Weights, g: Weights, name: str)
 def linear_pullback_tangent(
     y_b: NDArray, y_bt: NDArray, x: NDArray, x_t: NDArray, w: Weights, w_t: Weights, g_t: Weights, name: str
 ) -> NDArray:
-    r"""Write the Hessian's part of W and b, return :math:`\dot{\bar x}`."""
+    r"""Write the Hessian's part of W and b, return :math:`\dot{\bar x}`; equation (47)."""
     np.matmul(_T(x), y_bt, out=g_t[f"W_{name}"])
     g_t[f"W_{name}"][...] += _T(x_t) @ y_b
     if f"b_{name}" in w:
@@ -102,7 +102,10 @@ def normalise(x: NDArray, w: Weights) -> tuple[NDArray, Any]:
 
 
 def normalise_tangent(x_t: NDArray, tape: Any, w: Weights, w_t: Weights) -> tuple[NDArray, Any]:
-    r"""Return :math:`\dot y` and the tape of tangents, :math:`\dot h = (\dot x - \overline{\dot x} - h\,\overline{h \dot x}) / s`."""
+    r"""Return :math:`\dot y` and the tape of tangents, :math:`\dot h = (\dot x - \overline{\dot x} - h\,\overline{h \dot x}) / s`.
+
+    The first part of equation (48).
+    """
     along = _sums(tape.h, x_t) / x_t.shape[-1]
     h_t = _centred(x_t)
     h_t -= tape.h * along
@@ -115,7 +118,10 @@ def normalise_tangent(x_t: NDArray, tape: Any, w: Weights, w_t: Weights) -> tupl
 
 
 def normalise_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDArray:
-    r"""Write the gradients of gain and shift, return :math:`\bar x = (\bar h - \overline{\bar h} - h\,\overline{h \bar h}) / s`."""
+    r"""Write the gradients of gain and shift, return :math:`\bar x = (\bar h - \overline{\bar h} - h\,\overline{h \bar h}) / s`.
+
+    Equation (43).
+    """
     np.einsum("...ni,...ni->...i", y_b, tape.h, out=g["gain"])
     if "shift" in w:
         _total(y_b, g["shift"])
@@ -128,7 +134,7 @@ def normalise_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDArr
 
 
 def normalise_pullback_tangent(y_bt: NDArray, tape: Any, tape_t: Any, w: Weights, w_t: Weights, g_t: Weights) -> NDArray:
-    r"""Write the Hessian's part of gain and shift, return :math:`\dot{\bar x}`."""
+    r"""Write the Hessian's part of gain and shift, return :math:`\dot{\bar x}`; equation (48)."""
     np.einsum("...ni,...ni->...i", y_bt, tape.h, out=g_t["gain"])
     g_t["gain"][...] += np.einsum("...ni,...ni->...i", tape.y_b, tape_t.h)
     if "shift" in w:
@@ -165,7 +171,7 @@ def _paired(a: NDArray, b: NDArray) -> NDArray:
 
 
 def attend(x: NDArray, w: Weights, B: int, H: int, kept: int) -> tuple[NDArray, Any]:
-    """Return what all tokens of a sequence tell its first tokens, (*s, kept, d), and the tape.
+    """Return what all tokens of a sequence tell its first tokens, (*s, kept, d), and the tape; equation (41).
 
     Parameters
     ----------
@@ -191,7 +197,7 @@ def attend(x: NDArray, w: Weights, B: int, H: int, kept: int) -> tuple[NDArray, 
 
 
 def attend_tangent(x_t: NDArray, tape: Any, w: Weights, w_t: Weights) -> tuple[NDArray, Any]:
-    r"""Return :math:`\dot y` and the tape of tangents."""
+    r"""Return :math:`\dot y` and the tape of tangents, :math:`\dot S` by equation (49)."""
     B, H, kept, S = tape.B, tape.H, tape.kept, tape.S
     Q_t = _split(linear_tangent(tape.x[..., :kept, :], x_t[..., :kept, :], w, w_t, "Q"), B, H)
     K_t = _split(linear_tangent(tape.x, x_t, w, w_t, "K"), B, H)
@@ -207,7 +213,7 @@ def attend_tangent(x_t: NDArray, tape: Any, w: Weights, w_t: Weights) -> tuple[N
 
 
 def attend_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDArray:
-    r"""Write the gradients of the weights, return :math:`\bar x`."""
+    r"""Write the gradients of the weights, return :math:`\bar x`; equation (44)."""
     B, H, kept, S = tape.B, tape.H, tape.kept, tape.S
     Z_b = _split(linear_pullback(y_b, tape.Z, w, g, "O"), B, H)
     V_b = _joined(laid_out_as(tape.V, _T(S), Z_b))
@@ -225,7 +231,7 @@ def attend_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDArray:
 
 
 def attend_pullback_tangent(y_bt: NDArray, tape: Any, tape_t: Any, w: Weights, w_t: Weights, g_t: Weights) -> NDArray:
-    r"""Write the Hessian's part of the weights, return :math:`\dot{\bar x}`."""
+    r"""Write the Hessian's part of the weights, return :math:`\dot{\bar x}`; equation (49)."""
     B, H, kept, S = tape.B, tape.H, tape.kept, tape.S
     Z_bt = _split(linear_pullback_tangent(tape.y_b, y_bt, tape.Z, tape_t.Z, w, w_t, g_t, "O"), B, H)
     V_bt = laid_out_as(tape.V, _T(tape_t.S), tape.Z_b)
@@ -255,7 +261,7 @@ def attend_pullback_tangent(y_bt: NDArray, tape: Any, tape_t: Any, w: Weights, w
 
 
 def perceptron(x: NDArray, w: Weights) -> tuple[NDArray, Any]:
-    """Return the output of the ReLU network with weights W_1, W_2 and biases b_1, b_2 or none, and the tape."""
+    """Return the output of the ReLU network with weights W_1, W_2 and biases b_1, b_2 or none, and the tape; equation (41)."""
     a = linear(x, w, "1")
     on = a.real > 0
     a *= on
@@ -270,7 +276,7 @@ def perceptron_tangent(x_t: NDArray, tape: Any, w: Weights, w_t: Weights) -> tup
 
 
 def perceptron_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDArray:
-    r"""Write the gradients of the weights, return :math:`\bar x`."""
+    r"""Write the gradients of the weights, return :math:`\bar x`; equation (45)."""
     a_b = linear_pullback(y_b, tape.a, w, g, "2")
     a_b *= tape.on
     tape.y_b, tape.a_b = y_b, a_b
@@ -278,7 +284,7 @@ def perceptron_pullback(y_b: NDArray, tape: Any, w: Weights, g: Weights) -> NDAr
 
 
 def perceptron_pullback_tangent(y_bt: NDArray, tape: Any, tape_t: Any, w: Weights, w_t: Weights, g_t: Weights) -> NDArray:
-    r"""Write the Hessian's part of the weights, return :math:`\dot{\bar x}`."""
+    r"""Write the Hessian's part of the weights, return :math:`\dot{\bar x}`; equation (49)."""
     a_bt = linear_pullback_tangent(tape.y_b, y_bt, tape.a, tape_t.a, w, w_t, g_t, "2")
     a_bt *= tape.on
     return linear_pullback_tangent(tape.a_b, a_bt, tape.x, tape_t.x, w, w_t, g_t, "1")

@@ -105,12 +105,19 @@ class TransformerModel:
     Parameters
     ----------
     setting : Transformer
+        Task, architecture and batches.
     fixed : Sequences
         The fixed set: what `forward` takes without a batch, and what measures see.
     start : ndarray, shape (*replicates, P)
         Initial weights; replicates see the same sequences.
     batch_seed : SeedSequence
         Of the sequences that steps see.
+    observables, constants : mapping
+        Quantities that a run can record, and arrays that are saved with it, by name.
+    provenance : mapping
+        Name of the system, setting and seed, JSON-ready; saved with every run.
+    step_scale, exact_for, alternative : float, frozenset of str, str
+        What `System` asks for. The defaults are those of a model itself: 1.0, every kind of rule, and nothing to use instead.
     """
 
     setting: Transformer
@@ -141,7 +148,13 @@ class TransformerModel:
     # -- what steps see ------------------------------------------------------------------------------------------------
 
     def batch(self, step: int) -> Sequences | None:
-        """Return the sequences of a step: new ones, or some of the fixed set by `Epochs`; None for all of it."""
+        """Return the sequences of a step: new ones, or some of the fixed set by `Epochs`; None for all of it.
+
+        Parameters
+        ----------
+        step : int
+            Of the run, >= 0.
+        """
         setting = self.setting
         if setting.fresh:
             return draw_sequences(setting, setting.batch, np.random.default_rng(child(self.batch_seed, step)))
@@ -158,7 +171,8 @@ class TransformerModel:
     def forward(self, params: SimpleNamespace, batch: Sequences | None = None) -> SimpleNamespace:
         """Return `loss`, shape (*replicates,), logarithms of probabilities, `log_p` (*replicates, B, classes), and what the gradient needs.
 
-        In the last layer only the first token's row goes on: the head reads no other, so the rest would be computed for nothing.
+        Equation (40), and the placements of normalisation of equation (37). In the last layer only the first token's row goes on: the
+        head reads no other, so the rest would be computed for nothing.
         """
         setting, seen = self.setting, self.fixed if batch is None else batch
         B, n = seen.tokens.shape
@@ -197,7 +211,7 @@ class TransformerModel:
         return {short: getattr(views, name) for short, name in names.items() if name in self.layout.shapes}
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
-        """Write the gradient of the loss into the views `out`."""
+        """Write the gradient of the loss into the views `out`: equations (42) to (45), part by part."""
         B, n = cache.seen.tokens.shape
         cache.p = np.exp(cache.log_p)
         z_b = cache.p.copy()
@@ -218,7 +232,7 @@ class TransformerModel:
         self._spread(x_b, cache, out)
 
     def _spread(self, x_b: NDArray, cache: SimpleNamespace, out: SimpleNamespace) -> None:
-        """Write what tokens and places get of rows (*replicates, n B, d)."""
+        """Write what tokens and places get of rows (*replicates, n B, d), equation (45)."""
         B, n = cache.seen.tokens.shape
         one_hot = (cache.words == np.arange(self.setting.vocab)[:, None]).astype(float)  # one product beats adding rows one by one
         np.matmul(one_hot, x_b, out=out.embedding)
@@ -227,15 +241,19 @@ class TransformerModel:
     def hessian_vector(self, params: SimpleNamespace, cache: SimpleNamespace, v: SimpleNamespace, out: SimpleNamespace) -> None:
         r"""Write the product of the Hessian with a direction into the views `out`: the derivative of `backward` along `v`.
 
-        Tangents go through the forward pass and then with the bars through the backward pass; what both left in the cache is used again:
-        the product costs less than two gradients.
+        Tangents go through the forward pass and then with the bars through the backward pass, equations (47) to (49); what both left in
+        the cache is used again: the product costs less than two gradients.
 
         Parameters
         ----------
-        params, v, out : SimpleNamespace
-            Views of one layout; `v` is real and has the leading axes of `params`.
+        params : SimpleNamespace
+            Views (*replicates, *shape) of the parameters.
         cache : SimpleNamespace
             Of `forward` at these parameters; if `backward` has not used it yet, that is done first.
+        v : SimpleNamespace
+            Views of the direction, real, with the leading axes of `params`.
+        out : SimpleNamespace
+            Views that are written.
         """
         if not hasattr(cache, "z_b"):
             self.backward(params, cache, self.layout.views(np.empty((*np.shape(cache.loss), self.layout.size), dtype=cache.log_p.dtype)))
@@ -281,7 +299,15 @@ class TransformerModel:
     # -- evaluation ----------------------------------------------------------------------------------------------------
 
     def evaluated(self, params: SimpleNamespace, cache: SimpleNamespace) -> SimpleNamespace:
-        """Return `loss` and `right` (share of right classes), shape (*replicates,), on the fixed set; computed once a forward pass."""
+        """Return `loss` and `right` (share of right classes), shape (*replicates,), on the fixed set; computed once a forward pass.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views (*replicates, *shape) of the parameters.
+        cache : SimpleNamespace
+            Of `forward` at these parameters, on whichever sequences; keeps what is returned.
+        """
         if not hasattr(cache, "on_fixed"):
             count, total = len(self.fixed.y), np.zeros((2, *np.shape(cache.loss)))
             for first in range(0, count, EVALUATED):

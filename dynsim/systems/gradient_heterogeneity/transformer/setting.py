@@ -22,7 +22,8 @@ class Transformer(Setting):
     .. math:: \text{post: } x' = LN(x + F(x)), \qquad \text{pre: } x' = x + F(LN(x)), \qquad \text{none: } x' = x + F(x).
 
     The architecture and its sizes are ours, small enough for seconds; the task is too (see `data`). Keys have no bias: a softmax does not
-    see a shift of its row, so the gradient of such a bias is exactly 0, and a sign rule would walk at random on its rounding.
+    see a shift of its row, so by equation (46) the gradient of such a bias is exactly 0, and a sign rule would walk at random on its
+    rounding.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Claims about the study of Adam's memory: query noise turns below a threshold in beta2, and is frozen above it."""
+"""Claims about the study of Adam's memory: query noise turns below a threshold in beta2, and is frozen above it.
+
+Derivation: docs/derivations/adam.md.
+"""
 
 from __future__ import annotations
 

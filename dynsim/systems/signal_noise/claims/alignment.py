@@ -42,6 +42,7 @@ def _larger_decides(evidence: Any) -> Measured:
 
 
 def _larger_decides_refined(evidence: Any) -> Measured:
+    """Measure how often the larger of |x| and |y| of equation (24) decides the sign, as it must by equation (25)."""
     r = reading(evidence)
     th = r.initial("query_noise") + r.initial("query_signal")[:, None]
     ka = r.initial("key_noise") - r.initial("key_signal")[:, None]
@@ -88,6 +89,7 @@ def _left_initial_scale(evidence: Any) -> Measured:
 
 
 def _weighted_vote(evidence: Any) -> Measured:
+    """Measure how often an increment of the query signal is not that of equation (28)."""
     r = reading(evidence)
     rows = r.step_where("query_signal")
     moved, vote = np.sign(np.diff(r["query_signal"], axis=0)[rows]), r.vote[rows]

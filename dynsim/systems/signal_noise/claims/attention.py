@@ -31,6 +31,7 @@ def _key_turn(evidence: Any) -> Measured:
 
 
 def _query_turn(evidence: Any) -> Measured:
+    """Compare the ratio of the two turns with 2, the leading order of equation (33)."""
     r = reading(evidence)
     return _relative(r.turn("query_noise") / r.turn("key_noise"), 2.0, 0.08, "ratio of the medians", "")
 

@@ -1,4 +1,7 @@
-"""Claims about the study that tells data noise from the update rule: same data and weights, three rules, noise from large to none."""
+"""Claims about the study that tells data noise from the update rule: same data and weights, three rules, noise from large to none.
+
+Equation numbers are those of docs/derivations/geometry.md.
+"""
 
 from __future__ import annotations
 
@@ -129,14 +132,17 @@ def _outside(at: Ratios) -> float:
 
 
 def _sign_ratio(evidence: Evidence) -> Measured:
+    """Measure how far SignGD's ratio is from equation (2)."""
     return _worst(_both(evidence, SIGNGD), _each, 1e-9, "worst seed")
 
 
 def _adam_ratio(evidence: Evidence) -> Measured:
+    """Measure how far Adam's ratio is from equation (3)."""
     return _worst(_both(evidence, ADAM), _each, 0.1, "worst seed")
 
 
 def _gd_ratio(evidence: Evidence) -> Measured:
+    """Measure how far gradient descent's ratio is outside of equation (6)."""
     return _worst(_both(evidence, GD), _outside, 1e-9, "worst seed, outside its bounds")
 
 
@@ -145,6 +151,7 @@ def _sign_ratio_complete(evidence: Evidence) -> Measured:
 
 
 def _adam_freezes(evidence: Evidence) -> Measured:
+    """Measure the power of the noise in Adam's ratio, against that of equation (10)."""
     table = _reached(evidence["complete"], optimizer=ADAM)
     noisy = table.rows(_l1(table) > 2)
     columns = {"sigma_p": noisy["sigma_p"], "seed": noisy["seed"], "ratio": noisy[SIGNAL] / noisy[NOISE]}

@@ -59,7 +59,7 @@ def _noise_bounds(evidence: Any) -> Measured:
 
 
 def _bound(r: Reading, rows: NDArray, moves: NDArray, low: NDArray, name: str) -> Measured:
-    """Measure how far moves (T, rows, n), in units of one step, leave [low, a]."""
+    """Measure how far moves (T, rows, n), in units of one step, leave [low, a], the bounds of equation (22)."""
     outside = _outside(moves, low, r.a)
     t, k, i = np.unravel_index(np.argmax(outside), outside.shape)
     move = moves[t, k, i]

@@ -24,7 +24,7 @@ __all__ = ["COMPARISON_FIGURES", "equal_loss", "plot_courses", "plot_noise_and_s
 
 Evidence = Mapping[str, Any]
 
-RULE_COLOURS = ("blue", "vermillion", "orange", "purple", "green", "indigo", "olive", "wine")
+RULE_COLOURS = ("blue", "vermillion", "orange", "purple", "green", "indigo", "brown", "wine")
 """Colours of the rules, in their order in the table."""
 
 

@@ -27,7 +27,7 @@ NEGATIVE, NEGATIVE_OPPOSED = COLOURS["vermillion"], COLOURS["orange"]
 MIXED = COLOURS["purple"]
 SIGNAL, NOISE = COLOURS["green"], COLOURS["indigo"]
 QUERY, KEY = COLOURS["wine"], COLOURS["purple"]
-TRAIN, TEST, ERROR = COLOURS["wine"], COLOURS["olive"], COLOURS["purple"]
+TRAIN, TEST, ERROR = COLOURS["wine"], COLOURS["brown"], COLOURS["purple"]
 STEP = "step $t$"
 
 

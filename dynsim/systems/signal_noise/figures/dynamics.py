@@ -48,11 +48,13 @@ def plot_value(run: Trajectory, *, ax: Axes | None = None, until: float | None =
     Parameters
     ----------
     run : Trajectory
+        A single run of this system, with the nine default quantities.
     ax : Axes, optional
+        Where to draw; default a new figure's.
     until : float, optional
         Last step shown; default three times the end of Stage I.
     letter : str
-        Letter of the panel.
+        Letter of the panel, put before its title; default none.
     """
     r = single(run)
     verdicts = verdicts_on(run, "value_signal_linear", "value_noise_linear")
@@ -91,7 +93,9 @@ def plot_initial_groups(
     Parameters
     ----------
     run : Trajectory
+        As in `plot_value`.
     name : {"query_noise", "key_noise"}
+        Which noise.
     ax, until, letter
         As in `plot_value`; the default view ends shortly after the predicted last flip of a mixed pair.
     """
@@ -121,8 +125,7 @@ def plot_alignment(run: Trajectory, *, ax: Axes | None = None, until: float | No
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view ends with Stage III.
     """
     r = single(run)
@@ -146,8 +149,7 @@ def plot_signals(run: Trajectory, *, ax: Axes | None = None, until: float | None
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)
@@ -169,14 +171,16 @@ def plot_softmax(
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until
         As in `plot_value`; the default view is the whole run.
     log : bool
         Logarithmic axis, on which the predicted decay of s_21 is a parabola, up to the key turn; default a linear axis with T_attn.
     title : str, optional
+        Title of the panel; default what the axis shows.
     claims : tuple of str, optional
         Claims named below the title; default those on what the axis shows.
+    letter : str
+        As in `plot_value`.
     """
     r = single(run)
     if title is None:
@@ -220,7 +224,9 @@ def plot_noise(run: Trajectory, name: str = "key_noise", *, ax: Axes | None = No
     Parameters
     ----------
     run : Trajectory
+        As in `plot_value`.
     name : {"key_noise", "query_noise"}
+        Which noise.
     ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
@@ -246,8 +252,7 @@ def plot_agreement(run: Trajectory, *, ax: Axes | None = None, until: float | No
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)

@@ -19,12 +19,11 @@ from .drawing import ERROR, KEY, NOISE, QUERY, STEP, TEST, TRAIN, known_stages, 
 def plot_train_loss(run: Trajectory, *, ax: Axes | None = None, until: float | None = None, letter: str = "") -> Axes:
     """Training loss on a logarithmic axis between its bounds from mean value signal and noise.
 
-    The upper bound is drawn where its conditions hold: s_11 + s_21 <= 1 and B_i >= A for all samples.
+    The bounds are those of equation (37); the upper one is drawn where its conditions hold: s_11 + s_21 <= 1 and B_i >= A for all samples.
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)
@@ -54,8 +53,7 @@ def plot_test_loss(run: Trajectory, *, ax: Axes | None = None, until: float | No
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)
@@ -104,8 +102,7 @@ def plot_clock(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
 
     Parameters
     ----------
-    run : Trajectory
-    ax, letter
+    run, ax, letter
         As in `plot_value`.
     """
     r = single(run)
@@ -160,8 +157,7 @@ def plot_turns(run: Trajectory, *, ax: Axes | None = None, letter: str = "") -> 
 
     Parameters
     ----------
-    run : Trajectory
-    ax, letter
+    run, ax, letter
         As in `plot_value`.
     """
     r = single(run)
@@ -193,8 +189,7 @@ def plot_progress(run: Trajectory, *, ax: Axes | None = None, until: float | Non
 
     Parameters
     ----------
-    run : Trajectory
-    ax, until, letter
+    run, ax, until, letter
         As in `plot_value`; the default view is the whole run.
     """
     r = single(run)

@@ -46,6 +46,7 @@ def comparison(
     optimizers : sequence of str
         Rules as texts, for example "adam:0.9,eps=0".
     seeds : int, default 5
+        Seeds 0, 1, ... of each rule, >= 1.
     rates : mapping of str to float, optional
         Rates of some of these texts, for example those of `fair_rates`; the others keep the experiment's.
 
@@ -105,6 +106,17 @@ def _classified(experiment: Experiment, points: Sequence[Mapping[str, Any]]) -> 
 
 def rate_search(experiment: Experiment, optimizers: Sequence[str] = RULES, *, target: float = EPS, seeds: int = 5) -> Plan:
     """Return the sweep from which `fair_rates` chooses: each rule at rates a factor 2 apart, until the training loss is `target`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Setting, steps (a run makes three times as many at most), and the rates around which is searched.
+    optimizers : sequence of str
+        Rules as texts, without a rate.
+    target : float
+        Training loss, > 0.
+    seeds : int
+        Seeds 0, 1, ... at each rate, >= 1.
 
     Raises
     ------
@@ -170,12 +182,14 @@ def fair_comparison(experiment: Experiment, optimizers: Sequence[str], search: P
 
     Parameters
     ----------
-    experiment, optimizers, seeds
+    experiment, optimizers
         As in `comparison`.
     search : Plan
         What `rate_search` returns; the study lists it, so that its table is kept and told with the rest.
     table : Table
         What `search` makes.
+    seeds : int, default 5
+        As in `comparison`.
     """
     chosen = fair_rates(table)
     options = {name: value for name, value in experiment.options.items() if name != "classify_at"}

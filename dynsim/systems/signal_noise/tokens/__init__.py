@@ -1,4 +1,4 @@
-"""The transformer on general tokens: L >= 2 tokens a sample, every token arbitrary."""
+"""The transformer on general tokens: L >= 2 tokens a sample, every token arbitrary. Derivation: docs/derivations/general_tokens.md."""
 
 from .data import TokenData, draw_tokens, initial_weights
 from .model import TOKEN_OBSERVABLES, TokenTransformer, from_tokens

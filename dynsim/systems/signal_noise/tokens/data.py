@@ -25,9 +25,10 @@ __all__ = ["TokenData", "draw_tokens", "initial_weights", "token_data"]
 class TokenData:
     """Labelled samples of L tokens each.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray, shape (n, L, d)
+        Samples of L >= 2 tokens.
     y : ndarray, shape (n,)
         Labels, -1.0 or +1.0.
     """
@@ -93,7 +94,7 @@ def draw_tokens(setting: Setting, length: int, seed: int) -> tuple[NDArray, NDAr
     Parameters
     ----------
     setting : Setting
-        n, d, s, sigma_p, mu_norm and disjoint (all noise tokens of all samples) are used.
+        Of which n, d, s, sigma_p, mu_norm and disjoint (all noise tokens of all samples) are used.
     length : int
         Tokens of a sample L, >= 2.
     seed : int
@@ -102,7 +103,9 @@ def draw_tokens(setting: Setting, length: int, seed: int) -> tuple[NDArray, NDAr
     Returns
     -------
     X : ndarray, shape (n, L, d)
+        Samples, the signal first.
     y : ndarray, shape (n,)
+        Labels, -1.0 or +1.0.
 
     Raises
     ------
@@ -139,6 +142,17 @@ def draw_tokens(setting: Setting, length: int, seed: int) -> tuple[NDArray, NDAr
 
 def initial_weights(d: int, m_k: int, m_v: int, sigma_0: float, seed: int) -> dict[str, NDArray]:
     """Draw weights with independent entries N(0, sigma_0^2), as `from_tokens` takes them.
+
+    Parameters
+    ----------
+    d : int
+        Dimension of a token, >= 2.
+    m_k, m_v : int
+        Rows of W_Q and W_K, and of each value matrix; >= 1.
+    sigma_0 : float
+        Standard deviation of an entry, >= 0.
+    seed : int
+        >= 0; its stream is not that of the samples.
 
     Returns
     -------

@@ -43,7 +43,7 @@ LOST = math.exp(-708.0)  # products below this lose digits or vanish in float64
 class TokenTransformer:
     r"""The model in feature coordinates: dense, restricted and lumped systems are instances of it.
 
-    Attributes
+    Parameters
     ----------
     data : TokenData
         The training samples.
@@ -51,7 +51,7 @@ class TokenTransformer:
         How the n L tokens, sample by sample, are made of the D features.
     start : ndarray, shape (P,)
         Initial parameters, in the blocks of `TwoTokenTransformer`: `W_QK` (2, D, m_k) and `W_V` (2, m_v, D) or `v` (D,).
-    m_k, m_v, value_rows, logit_scale
+    m_k, m_v, value_rows
         As in `TwoTokenTransformer`.
     step_scale, exact_for, alternative, constants, provenance
         See `dynsim.system.System`.
@@ -59,6 +59,8 @@ class TokenTransformer:
         Labels of the test samples.
     draw_test : callable or None
         Returns the t L test tokens on first use.
+    logit_scale : float, default 1.0
+        As in `TwoTokenTransformer`; the factor c of equation (T1).
     """
 
     data: TokenData
@@ -210,7 +212,7 @@ class TokenTransformer:
         )
 
     def backward(self, params: SimpleNamespace, cache: SimpleNamespace, out: SimpleNamespace, *, signs: bool = False) -> None:
-        """Write dL/dparams into the views `out`; with `signs`, up to a positive factor per entry."""
+        """Write dL/dparams, equations (T4) to (T8), into the views `out`; with `signs`, up to a positive factor per entry."""
         c, X = cache, self.features
         (Q, K), log_l, V_a_minus_b = c.P, _log_slope(c), c.V[:, :, None] - c.V[:, None, :]
         if signs:
@@ -240,7 +242,15 @@ class TokenTransformer:
             out.W_V[1] = g
 
     def ties(self, params: SimpleNamespace, cache: SimpleNamespace) -> float:
-        """Count gradient entries of W_Q, W_K and v below 1e-13 of the sum of their terms' magnitudes; see `TwoTokenTransformer.ties`."""
+        """Count gradient entries of W_Q, W_K and v below 1e-13 of the sum of their terms' magnitudes; see `TwoTokenTransformer.ties`.
+
+        Parameters
+        ----------
+        params : SimpleNamespace
+            Views of the parameters, as `forward` takes them.
+        cache : SimpleNamespace
+            What `forward` returned for them.
+        """
         c, X = cache, self.features
         (Q, K), log_l, V_a_minus_b = c.P, _log_slope(c), c.V[:, :, None] - c.V[:, None, :]
         of_query, of_key, log_scale = relative_coefficients(c.log_p, log_l, Q, c.V, V_a_minus_b, self.data.y)
@@ -260,7 +270,10 @@ def _log_slope(c: SimpleNamespace) -> NDArray:
 
 
 def _token_gradients(of_query: NDArray, of_key: NDArray, Q: NDArray, a: NDArray, T: NDArray) -> NDArray:
-    """Write each token's row of dL/dQ and dL/dK into T, shape (2, n L, m_k), from its coefficients, Q and a = K_a - K_1 for a > 1."""
+    """Write each token's row of dL/dQ and dL/dK into T, shape (2, n L, m_k), from its coefficients, Q and a = K_a - K_1 for a > 1.
+
+    Equations (T5) and (T6).
+    """
     T_query, T_key = T.reshape(2, *Q.shape)
     # dL/dQ_l = sum_a dL/dz_la (K_a - K_1): the coefficients of a query sum to 0                                (T5)
     np.matmul(of_query[..., 1:], a, out=T_query)
@@ -275,7 +288,10 @@ def _mean_value(W_V: NDArray) -> NDArray:
 
 
 def _attend(P: NDArray, V: NDArray, y: NDArray, logit_scale: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return logits, log p, p, shape (n, L, L), and margins (n,) from projections P (2, n, L, m_k) and mean values V (n, L)."""
+    """Return logits, log p, p, shape (n, L, L), and margins (n,) from projections P (2, n, L, m_k) and mean values V (n, L).
+
+    Equations (T1) to (T3).
+    """
     Q, K = P
     z = np.matmul(Q, K.swapaxes(-1, -2))  # (T1)
     if logit_scale != 1.0:
@@ -314,6 +330,7 @@ def from_tokens(
     y : array_like, shape (n,)
         Labels, -1 or +1.
     W_Q, W_K : array_like, shape (m_k, d)
+        Query and key matrix.
     W_V_pos, W_V_neg : array_like, shape (m_v, d)
         Value matrices of the outputs F_{+1} and F_{-1}. In the orientation of `torch.nn.Linear.weight`; see `initial_weights`.
     test : pair of array_like, shapes (t, L, d) and (t,), optional

@@ -22,7 +22,9 @@ BAND = 300.0
 def relative_coefficients(
     log_p: NDArray, log_l: NDArray, Q: NDArray, V: NDArray, V_a_minus_b: NDArray, y: NDArray
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Return dL/dz with a positive factor taken out of each row of (T5), then of each of (T6), and the logarithms of these factors.
+    """Return dL/dz with a positive factor taken out of each row of dL/dQ, then of dL/dK, and the logarithms of these factors.
+
+    The rows are those of equations (T5) and (T6), the factors those of equation (T9), times l.
 
     The largest product p_a p_b with V_a != V_b is found without forming all: the key top with the largest p belongs to it, for a = top
     together with the runner-up, the largest p among keys of another value than top's, and for other a it is p_a p_top. Blank tokens
