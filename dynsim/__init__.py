@@ -5,6 +5,7 @@ from .check import check
 from .claims import Claim, Measured, Report
 from .experiment import Experiment
 from .explain import explain
+from .explore import explore
 from .gradcheck import gradcheck
 from .layout import Layout
 from .measures import At, First, Verdicts
@@ -18,6 +19,6 @@ from .trajectory import Trajectory, TrajectoryError, load
 __all__ = [
     "Adam", "At", "Claim", "ClipNorm", "Experiment", "First", "GradientDescent", "GradientFlow", "Inexact", "Interrupted", "Layout",
     "LinearDecay", "LossBelow", "Measured", "RMSprop", "Report", "Sampled", "SignGD", "SweepError", "SweepFolderError", "SweepInterrupted",
-    "Table", "Trajectory", "TrajectoryError", "Verdicts", "__version__", "check", "explain", "gradcheck", "html_report", "iterate", "load",
-    "load_table", "simulate", "sweep",
+    "Table", "Trajectory", "TrajectoryError", "Verdicts", "__version__", "check", "explain", "explore", "gradcheck", "html_report",
+    "iterate", "load", "load_table", "simulate", "sweep",
 ]

@@ -251,7 +251,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         missing = [name for name in names if name not in evidence[entry]]
         if missing:
             unmet = tuple(assumption.text for assumption in claim.assumes if _known_unmet(assumption, evidence))
-            note = f"{', '.join(missing)} not recorded: add to record="
+            note = f"{', '.join(missing)} not recorded: add to record= (on the command line, to --record)"
             return replace(undecided, verdict="not applicable" if unmet else "inconclusive", note="" if unmet else note, unmet=unmet)
     unmet = ()
     try:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -223,6 +223,27 @@ class Experiment:
             For a value out of range.
         """
         return dataclasses.replace(self, **changes)
+
+    def said_to_be_changed(self, said: str, what: Sequence[str]) -> Experiment:
+        """Return a copy whose note begins with what was changed: quoted numbers become derived ones, a reconstruction remains one.
+
+        Parameters
+        ----------
+        said : str
+            What was changed, or where: "Preset tiny, changed".
+        what : sequence of str
+            The changes, "s=5"; none leaves the experiment as it is.
+
+        Examples
+        --------
+        >>> from dynsim.systems import signal_noise
+        >>> signal_noise.experiment("tiny").vary({"s": 5}).said_to_be_changed("Preset tiny, changed", ["s=5"]).note[:27]
+        'Preset tiny, changed: s=5. '
+        """
+        if not what:
+            return self
+        origin: Any = "derived" if self.origin == "quoted" else self.origin
+        return self.replace(note=f"{said}: {', '.join(what)}. {self.note}".strip(), origin=origin)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -10,7 +10,7 @@
 ['simulation', 'theory', 'bound', 'T 8']
 
 Nothing here touches pyplot or the global rcParams: figures are plain objects, freed when the last reference goes.
-Only this module, `axes` and the `figures` modules, those of the systems and of `scaling` and `phase`, import Matplotlib.
+Only this module, `axes`, the `figures` modules of the systems, of `scaling` and of `phase`, and the windows of `explore` import Matplotlib.
 """
 
 from __future__ import annotations
@@ -570,7 +570,8 @@ def save(figure: Figure, path: str | os.PathLike, *, kind: str = "", dpi: float 
         Resolution of PNG; the rasterised thin lines of vector formats have three quarters of it.
     """
     kind = kind or Path(path).suffix.lstrip(".")
-    metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(kind, {})
+    undated = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+    metadata: dict[str, Any] = undated.get(kind, {})
     with rc_context({"svg.hashsalt": "dynsim"}):  # the ids inside an SVG are random otherwise
         figure.savefig(path, format=kind, dpi=dpi if kind == "png" else 0.75 * dpi, metadata=metadata)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .layout import Layout
 
-__all__ = ["Inexact", "Observable", "System", "forward_at", "passes", "require_exact"]
+__all__ = ["Inexact", "Observable", "System", "described", "forward_at", "passes", "require_exact"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,30 @@ class System(Protocol):
         index : int, slice or ndarray
             As NumPy takes it.
         """
+
+
+def described(system: Any) -> str:
+    """Return what a system is in one line: its class, how it was built, and its blocks of parameters with their shapes.
+
+    Systems take this as their ``__repr__``: the one that a dataclass makes shows all arrays of the data.
+
+    Parameters
+    ----------
+    system : System
+        Any; of more than six blocks the first six are named.
+
+    Examples
+    --------
+    >>> from dynsim.systems import signal_noise
+    >>> signal_noise.dense(signal_noise.preset("tiny"), seed=0)
+    TwoTokenTransformer(signal_noise, dense, seed 0; W_QK (2, 32, 4), W_V (2, 2, 32))
+    """
+    about = [str(system.provenance[name]) for name in ("system", "engine") if name in system.provenance]
+    about += [f"seed {system.provenance['seed']}"] if system.provenance.get("seed") is not None else []
+    about += [f"{count} replicates" for count in system.start.shape[:-1]]
+    blocks = [f"{name} {tuple(shape)}" for name, shape in system.layout.shapes.items()]
+    blocks[6:] = [f"{len(blocks) - 6} more"] if len(blocks) > 6 else []
+    return f"{type(system).__name__}({', '.join(about)}; {', '.join(blocks)})"
 
 
 def forward_at(system: Any, params: SimpleNamespace, step: Any) -> SimpleNamespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -25,8 +26,35 @@ def test_kept_verdicts_are_of_claims_and_presets_that_there_are():
     for system, found in verdicts.kept().items():
         module = system_module(system)
         assert set(module.PRESETS) == {name for name in found if not name.startswith("study ")}
+        studies = {re.match(r"study (\w+)", name)[1] for name in found if name.startswith("study ")} - set(verdicts.COMMANDS)
+        assert studies == set(module.STUDIES) - {"pairs"}, system  # which has no claims
         for name, of in found.items():
             assert set(of) <= set(module.SWEEP_CLAIMS if name.startswith("study ") else module.CLAIMS), name
+
+
+def test_what_was_not_decided_is_told_and_another_kind_of_run_is_not():
+    report = {"verdicts": [{"id": "a", "verdict": "inconclusive", "margin": None}, {"id": "b", "verdict": "not applicable", "margin": None},
+                           {"id": "c", "verdict": "violated", "margin": -0.123456}]}
+    found = verdicts.verdicts_of(report)
+    assert found == {"a": ["inconclusive", None], "c": ["violated", -0.12]}
+    assert [verdicts.outcome(id, {"p": found}, otherwise="-") for id in "abc"] == ["inconclusive: `p`", "-", "**violated**: `p` -0.12"]
+
+
+def test_a_study_of_another_design_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no study"):
+        verdicts.of_study(tmp_path)
+    about = {"system": "attention_kernels", "name": "value"}
+    (tmp_path / "report.json").write_text('{"verdicts": []}')
+    sweeps = {entry: {"design": verdicts.plain(verdicts.as_design(plan.over).describe()), "seeds": list(range(plan.seeds))}
+              for entry, plan in system_module("attention_kernels").STUDIES["value"].plans.items()}
+    (tmp_path / "study.json").write_text(json.dumps({**about, "sweeps": sweeps}))
+    assert verdicts.of_study(tmp_path) == ("attention_kernels", "study value", {})
+    entry = next(iter(sweeps))
+    (tmp_path / "study.json").write_text(json.dumps({**about, "sweeps": {**sweeps, entry: {**sweeps[entry], "seeds": [0]}}}))
+    assert verdicts.of_study(tmp_path)[1] == "study value (1 seeds)"
+    (tmp_path / "study.json").write_text(json.dumps({**about, "sweeps": {**sweeps, entry: {"design": {}, "seeds": [0]}}}))
+    with pytest.raises(ValueError, match="not those of the study 'value'"):
+        verdicts.of_study(tmp_path)
 
 
 @pytest.mark.slow
@@ -57,13 +85,13 @@ def test_every_preset_is_in_the_readme():
 
 def test_page_of_figures_says_what_draws_each():
     assert shown(drawing.PAGE, "figures") == drawing.table(), "docs/figures.md is out of date: run python docs/_ext/drawing.py"
-    assert sorted(drawing.FIGURES) == sorted(path.stem for path in drawing.FOLDER.glob("*.png"))
+    assert sorted({*drawing.FIGURES, *drawing.WINDOWS}) == sorted(path.stem for path in drawing.FOLDER.glob("*.png"))
 
 
 IMAGES = [(page, text, target) for page in PAGES for text, target in re.findall(r"!\[([^\]]*)\]\(([^)]*)\)", page.read_text())]
 
 
 def test_every_figure_is_shown_and_described_in_words():
-    assert {Path(target).stem for *_, target in IMAGES} == set(drawing.FIGURES)
+    assert {Path(target).stem for *_, target in IMAGES} == {*drawing.FIGURES, *drawing.WINDOWS}
     for page, text, target in IMAGES:
         assert len(text.split()) >= 6, f"{page.name}: the text for those who cannot see {target} is {text!r}"

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import matplotlib.pyplot as plt
 import numpy as np
+import order
 import pytest
 
 EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "examples").glob("*.py"))}
@@ -69,6 +70,12 @@ def found(name: str):
 
 
 # -- all of them ---------------------------------------------------------------------------------------------------
+
+
+def test_every_example_has_its_place_in_the_gallery():
+    assert sorted(order.EXAMPLES) == sorted(EXAMPLES)
+    with pytest.raises(ValueError, match="examples/new.py has no place"):
+        order.InOrder("examples")("new.py")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -38,7 +38,8 @@ def test_nothing_else_is_quoted():
 
 
 def test_it_is_under_100_lines():
-    examples = "".join(example.source for example in doctest.DocTestParser().get_examples(PAGE))
+    tutorial, _, _ = PAGE.partition("## A claim of your own")  # which is no part of what is counted
+    examples = "".join(example.source for example in doctest.DocTestParser().get_examples(tutorial))
     assert code_lines("x = 1\n\n# no\nimport os\ndef f():\n    '''No.\n\n    No.'''\n    return x\n") == 3  # the counter itself
     assert sum(map(code_lines, QUOTED.values())) + code_lines(examples) < 100
 

@@ -1,5 +1,7 @@
 """Update rules against reference loops written out by hand, and at their limits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -292,6 +294,8 @@ def test_as_optimizer():
     for no_rule in ("signgd", 3, object()):
         with pytest.raises(TypeError, match="no update rule; try SignGD"):
             as_optimizer(no_rule)
+    with pytest.raises(TypeError, match="For a rule of your own .* it lacks needs, step"):
+        as_optimizer(SimpleNamespace(lr=0.1, kind="sign", init=dict, update=dict))
 
 
 @pytest.mark.parametrize(

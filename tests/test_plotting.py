@@ -279,10 +279,11 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
         return ax.figure
 
     before = dict(rcParams)
-    for kind in ("png", "svg"):
+    for kind in ("png", "svg", "pdf"):
         plotting.save(draw(), tmp_path / f"one.{kind}")
         plotting.save(draw(), tmp_path / "two.v1", kind=kind)
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / "two.v1").read_bytes()
+    assert b"/CreationDate" not in (tmp_path / "one.pdf").read_bytes()  # which is to the second
     assert dict(rcParams) == before
 
 

@@ -61,5 +61,9 @@ def test_broken_links_and_wordless_pictures_are_found(tmp_path):
     (tmp_path / "b.html").write_text('<a href="c.html"></a><img src="p.png">')
     assert [line.partition(": ")[2] for line in sorted(links.broken(tmp_path))] == [
         "b.html#there: no such place", "c.html: no such file", "p.png: no words for those who cannot see it"]
+    (tmp_path / "b.html").write_text(r'<p id="there">\[\begin{split}a \\ b \tag{1}\end{split}\]')
+    assert links.broken(tmp_path) == ["b.html: 1 numbered formulas in split, which MathJax refuses"]
+    (tmp_path / "b.html").write_text(r'<p id="there">\[\begin{split}a \\ b\end{split}\] and \[c \tag{1}\]')
+    assert links.broken(tmp_path) == []
     with pytest.raises(ValueError, match="build the site first"):
         links.broken(tmp_path / "empty")

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from marks import put
 
-from dynsim.plotting import fewer_colours
+from dynsim.plotting import fewer_colours, new_figure, save
 
 DOCS = Path(__file__).resolve().parents[1]
 FOLDER, PAGE = DOCS / "figures", DOCS / "figures.md"
@@ -62,18 +62,37 @@ FIGURES: Mapping[str, Drawn] = {
     **{f"{HETEROGENEITY}_{name}": Drawn(STUDY.format(HETEROGENEITY, name), name)
        for name in ("head", "rates", "finetuning", "many_classes")},
 }
-"""Every file in docs/figures, by its name."""
+"""Every file in docs/figures that a run or study draws, by its name."""
+
+
+def _window() -> Any:
+    """Return the window with sliders after one of them has been moved."""
+    from dynsim import explore
+    from dynsim.explore.window import HEIGHT, WIDTH
+
+    window = explore("signal_noise", figure=new_figure(WIDTH, HEIGHT))
+    window.set("s", 40)
+    return window.figure
+
+
+WINDOWS: Mapping[str, tuple[str, Callable[[], Any]]] = {"explore": ("dynsim explore signal_noise --set s=40", _window)}
+"""Files that show a window: what opens it, and a function that draws it without a screen."""
 
 
 def table() -> str:
     """Return the table of the page as Markdown."""
-    lines = ["| figure | command |", "|---|---|"]
-    return "\n".join([*lines, *(f"| [`{name}`](figures/{name}.png) | `dynsim {drawn.command} --out DIR`: `figures/{drawn.figure}.png` |"
-                                for name, drawn in sorted(FIGURES.items()))])
+    told = {name: f"`dynsim {drawn.command} --out DIR`: `figures/{drawn.figure}.png`" for name, drawn in FIGURES.items()}
+    told |= {name: f"`{command}`, drawn without a screen" for name, (command, _) in WINDOWS.items()}
+    rows = [f"| [`{name}`](figures/{name}.png) | {told[name]} |" for name in sorted(told)]
+    return "\n".join(["| figure | command |", "|---|---|", *rows])
 
 
 def draw(names: list[str]) -> None:
     """Run the commands of some figures, each once, and copy what they drew."""
+    for name in set(names) & set(WINDOWS):
+        save(WINDOWS[name][1](), FOLDER / f"{name}.png", dpi=100)
+        fewer_colours(FOLDER / f"{name}.png")
+    names = [name for name in names if name not in WINDOWS]
     commands = {FIGURES[name].command for name in names}
     for command in sorted(commands):
         with tempfile.TemporaryDirectory() as folder:
@@ -85,5 +104,7 @@ def draw(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if unknown := set(sys.argv[1:]) - {*FIGURES, *WINDOWS}:
+        raise SystemExit(f"no figure {', '.join(sorted(unknown))}: the names are those of docs/figures.md")
     draw(sys.argv[1:])
     put(PAGE, "figures", table())

@@ -139,6 +139,8 @@ def implemented() -> Mapping[tuple[str, str], list[Place]]:
 
 def main() -> None:
     """List what is missing."""
+    if unknown := set(sys.argv[1:]) - set(pages()):
+        raise SystemExit(f"no page {', '.join(sorted(unknown))}: there are {', '.join(pages())}")
     places = implemented()
     for page in sys.argv[1:] or pages():
         every, examples = equations(page), checked(page)

@@ -64,6 +64,9 @@ def place_equations(app: Sphinx, doctree: nodes.document) -> None:
     page = derivation(app.env.docname)
     for block in list(doctree.findall(nodes.math_block)) if page else ():
         found = TAG.findall(block.astext())
+        if found and r"\\" in block.astext():  # Sphinx would put lines into "split", where MathJax allows no number
+            block["no-wrap"] = block["nowrap"] = True
+            block.children = [nodes.Text(rf"\[{block.astext()}\]")]
         at = block.parent.index(block)
         line = _implementation(str(page), found)
         if line is not None:

@@ -1,10 +1,11 @@
-"""Checks every link within the built site: that its file is there, and in the file its place.
+"""Checks every link within the built site, that its file is there, and in the file its place; pictures and formulas too.
 
     python docs/_ext/links.py docs/_build
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,13 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 
 class Page(HTMLParser):
-    """What a page links to, the places it has, and its pictures without words."""
+    """What a page links to, the places it has, its pictures without words, and formulas that cannot show their number."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: list[str] = []
         self.places: set[str] = set()
         self.wordless: list[str] = []
+        self.split = len(re.findall(r"\\begin\{split\}(?:(?!\\end\{split\}).)*\\tag\{", text, re.S))
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -31,7 +33,7 @@ class Page(HTMLParser):
 
 
 def broken(site: Path) -> list[str]:
-    """Return a line for every link within the site that leads nowhere, and for every picture that no words describe.
+    """Return a line for every link within the site that leads nowhere, every picture without words, and formulas that are not shown.
 
     Parameters
     ----------
@@ -59,12 +61,15 @@ def broken(site: Path) -> list[str]:
                 found.append(f"{where}: {link}: no such file")
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].places:
                 found.append(f"{where}: {link}: no such place")
+        found += [f"{where}: {page.split} numbered formulas in split, which MathJax refuses"] if page.split else []
         found += [f"{where}: {source}: no words for those who cannot see it" for source in page.wordless]
     return found
 
 
 def main() -> int:
     """Check the site the command line names."""
+    if len(sys.argv) != 2:
+        raise SystemExit("which site? python docs/_ext/links.py FOLDER")
     site = Path(sys.argv[1])
     lines = broken(site)
     print("\n".join(lines) or f"all links within {len(list(site.rglob('*.html')))} pages lead somewhere")

@@ -28,7 +28,10 @@ class InOrder:
 
     def __call__(self, filename: str) -> int:
         """Return the place of an example."""
-        return EXAMPLES.index(filename.removesuffix(".py"))
+        name = filename.removesuffix(".py")
+        if name not in EXAMPLES:
+            raise ValueError(f"examples/{filename} has no place in the gallery: put it into EXAMPLES of docs/_ext/order.py")
+        return EXAMPLES.index(name)
 
     def __repr__(self) -> str:
         return type(self).__name__  # the same in every build, so that nothing is drawn anew for it

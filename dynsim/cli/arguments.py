@@ -127,7 +127,7 @@ def chosen_experiment(args: argparse.Namespace, system: str | None) -> tuple[Exp
     changed = changed.replace(**{**_horizon(args, start, parts), **parts})
     if getattr(args, "record", None) is not None:
         changed = changed.replace(record=_record([part.strip() for text in args.record for part in text.split(",") if part.strip()]))
-    return _said_to_be_changed(start, changed, title), title
+    return changed.said_to_be_changed(f"{title[0].upper()}{title[1:]}, changed", _changes(start, changed)), title
 
 
 def _horizon(args: argparse.Namespace, start: Experiment, parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def _record(parts: Sequence[str]) -> dict[str, int] | tuple[str, ...]:
     return record if any(every != 1 for every in record.values()) else tuple(record)
 
 
-def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> Experiment:
-    """Return the experiment with a note of what is no longer the preset's: a reconstruction that was changed is not one any more."""
+def _changes(start: Experiment, changed: Experiment) -> list[str]:
+    """Return what is no longer the start's."""
     old, new = start.setting.to_dict(), changed.setting.to_dict()
     what = [f"{key}={literal_text(new[key])}" for key in new if new[key] != old[key]]
     if describe(start.optimizer) != describe(changed.optimizer):
@@ -177,7 +177,4 @@ def _said_to_be_changed(start: Experiment, changed: Experiment, title: str) -> E
         what.append(horizon_text(changed))
     elif start.target_loss != changed.target_loss:
         what.append(f"target loss {changed.target_loss:g}")
-    if not what:
-        return changed
-    origin = "derived" if start.origin == "quoted" else start.origin
-    return changed.replace(note=f"{title[0].upper()}{title[1:]}, changed: {', '.join(what)}. {start.note}".strip(), origin=origin)
+    return what

@@ -101,6 +101,7 @@ def grid_study(args: argparse.Namespace) -> int:
     own = experiment.setting.to_dict() if args.preset or args.config else [text.partition("=")[0].strip() for text in args.fields]
     chosen["fixed"] = tuple(own)  # what was chosen is not varied
     study = module.snr_study(experiment, **chosen)
+    experiment.build()  # what all cells would fail of, an extra that is not installed, is told once and before anything is written
     folder = study_folder("snr", args)
     Out(args.json or args.quiet)(f"{experiment.system}, {title}: {experiment.origin}; {experiment.note}")
     return make_study("snr", study, args, folder)

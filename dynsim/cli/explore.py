@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..explore import explore, explored
+from ..explore.opening import chosen_view
 from .arguments import chosen_experiment, setting_options, whole
 from .console import FINISHED, Out, print_json
 from .sweeping import Command
@@ -32,12 +33,13 @@ def _explore(args: argparse.Namespace) -> int:
     from matplotlib import pyplot  # to draw only, as everywhere on the command line
 
     system, start = args.system or "signal_noise", None
+    entries = explored(system)  # a system with nothing to explore is told before anything else
     if any((args.config, args.preset, args.fields, args.optimizer, args.lr is not None)):
         if not (args.config or args.preset):
-            entries = explored(system)
             args.preset = entries.get(args.view, next(iter(entries.values()))).preset
         start = chosen_experiment(args, args.system if args.config else system)[0]
         system = start.system
+    chosen_view(system, args.view, start)  # what is asked for is checked before there is a screen to ask for
     if args.web:
         _use_browser(args.port)
     else:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ..experiment import Experiment
 from ..naming import unknown_name
 from ..registry import system_module
-from .view import explored
+from .view import View, explored
 
 if TYPE_CHECKING:  # Matplotlib is imported to draw only
     from matplotlib.figure import Figure
 
     from .window import Explorer
 
-__all__ = ["explore"]
+__all__ = ["chosen_view", "explore"]
 
 
 def explore(
@@ -56,6 +56,14 @@ def explore(
     >>> window.values["lr"], len(window.state.run.at)
     (0.02, 41)
     """
+    name, made = chosen_view(system, view, start)
+    from .window import Explorer
+
+    return Explorer(made, _new_figure() if figure is None else figure, f"{system}-{name}", folder)
+
+
+def chosen_view(system: str, view: str | None, start: Experiment | str | None) -> tuple[str, View]:
+    """Return the name of the view that `explore` shows, and the view."""
     entries = explored(system)
     if view is not None and view not in entries:
         raise ValueError(unknown_name("view", view, entries))
@@ -66,13 +74,9 @@ def explore(
     for name in (view,) if view is not None else entries:
         entry = entries[name]
         try:
-            made = entry.view(system_module(system).experiment(entry.preset) if experiment is None else experiment)
+            return name, entry.view(system_module(system).experiment(entry.preset) if experiment is None else experiment)
         except ValueError as refusal:
             refusals.append(str(refusal))
-            continue
-        from .window import Explorer
-
-        return Explorer(made, _new_figure() if figure is None else figure, f"{system}-{name}", folder)
     raise ValueError("; ".join(refusals))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from numbers import Real
 from typing import Any
 
 from ..experiment import Experiment
@@ -29,7 +30,7 @@ class Control:
     label : str
         What stands beside the slider.
     low, high : float
-        Ends of the slider.
+        Ends of the slider, which are rounded to three digits unless values are multiples of `step`.
     start : float
         Where it stands at first. An end that leaves it out is moved to it.
     log : bool
@@ -60,8 +61,9 @@ class Control:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "low", min(self.low, self.start))
-        object.__setattr__(self, "high", max(self.high, self.start))
+        low, high = (end if self.step is not None else float(f"{end:.3g}") for end in (self.low, self.high))
+        object.__setattr__(self, "low", min(low, self.start))
+        object.__setattr__(self, "high", max(high, self.start))
         if not self.low < self.high or (self.log and self.low <= 0):
             raise ValueError(f"slider {self.name}: low={self.low:g} must be below high={self.high:g}{' and > 0' if self.log else ''}")
 
@@ -105,19 +107,22 @@ class Control:
 
         Parameters
         ----------
-        value : int or float
-            What is asked for.
+        value : real number
+            What is asked for; NumPy's numbers are numbers.
 
         Raises
         ------
         ValueError
             If it is none of the slider's.
         """
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+        if isinstance(value, bool) or not isinstance(value, Real) or not self.low <= float(value) <= self.high:
             raise ValueError(f"{self.name}={value!r} must be a number in [{self.low:g}, {self.high:g}], the ends of its slider")
-        if self.step is not None and value != self.step * round(value / self.step):
-            raise ValueError(f"{self.name}={value!r} must be a multiple of {self.step:g}: take {self.step * round(value / self.step):g}")
-        return value if self.step is None else self.step * round(value / self.step)
+        if self.step is None:
+            return float(value)
+        nearest = self.step * round(float(value) / self.step)
+        if value != nearest:
+            raise ValueError(f"{self.name}={value!r} must be a multiple of {self.step:g}: take {nearest:g}")
+        return nearest
 
 
 @dataclass(frozen=True, eq=False)

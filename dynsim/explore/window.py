@@ -75,7 +75,7 @@ class Explorer:
         self._bare: Any = None  # the picture without what moves
         self._seen: Any = None  # how ticks and sliders look, and the picture with them: see _draw_moving
         self._slow: list[tuple[Any, ...]] = []
-        self._moving = self._updated()
+        self._moving = self._updated(self.state)
         # a function and no method: Matplotlib holds methods weakly, and this window must live as long as its figure
         figure.canvas.mpl_connect("draw_event", lambda _event: self._drawn())
         self._timer = figure.canvas.new_timer(interval=WAIT)
@@ -91,7 +91,8 @@ class Explorer:
     def set(self, name: str, value: Any) -> None:
         """Move a slider and redraw at once.
 
-        A value that does not go with the others leaves the picture as it is, and `message` says why, as it does in the window.
+        A value that does not go with the others leaves the picture as it is, and `message` says why, as it does in the window. The slider
+        stays where it was put, so the value is shown as soon as the others are changed so that it goes with them.
 
         Raises
         ------
@@ -112,21 +113,14 @@ class Explorer:
         while (setting := folder / f"{self.name}-{number}.toml").exists() or setting.with_suffix(".png").exists():
             number += 1
         with setting.open("x", encoding="utf-8") as file:
-            file.write(self._said_to_be_changed().to_toml())
+            changes = [f"{name}={value:g}" for name, value in self._shown.items() if value != self.view.start[name]]
+            file.write(self.experiment.said_to_be_changed("Changed in a window", changes).to_toml())
         self._say("")
         save(self.figure, setting.with_suffix(".png"))
         self.saved += [setting, setting.with_suffix(".png")]
         self._say(f"Saved {setting} and {setting.with_suffix('.png').name}.")
         self._paint()
         return setting, setting.with_suffix(".png")
-
-    def _said_to_be_changed(self) -> Experiment:
-        """Return the experiment with a note of what was changed: a reconstruction that was changed is not one any more."""
-        changed = [f"{name}={value:g}" for name, value in self._shown.items() if value != self.view.start[name]]
-        if not changed:
-            return self.experiment
-        origin = "derived" if self.experiment.origin == "quoted" else self.experiment.origin
-        return self.experiment.replace(note=f"Changed in a window: {', '.join(changed)}. {self.experiment.note}".strip(), origin=origin)
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -170,10 +164,10 @@ class Explorer:
         with np.errstate(all="ignore"):  # extreme settings give inf and NaN, which the picture shows as gaps
             return self.view.compute(experiment)
 
-    def _updated(self) -> list[Any]:
-        """Bring the artists up to date, and return all that move but what is slow, in the order in which they are drawn."""
+    def _updated(self, state: Any) -> list[Any]:
+        """Make the artists show a state, and return all that move but what is slow, in the order in which they are drawn."""
         with np.errstate(all="ignore"):
-            moving = list(self._scene.update(self.state))
+            moving = list(self._scene.update(state))
         knobs = [(slider.poly, *slider.ax.lines, slider.valtext) for slider in self._sliders.values()]
         self._slow = [*((artist,) for artist in moving if isinstance(artist, Axis)), *knobs]
         rest = [*(artist for artist in moving if not isinstance(artist, Axis)), self._status]
@@ -188,15 +182,16 @@ class Explorer:
         if self._wanted != self._shown or self.message:
             try:
                 experiment = self.view.experiment(self._wanted)
-                self.state = self._computed(experiment)
+                state = self._computed(experiment)
+                moving = self._updated(state)
             except (ValueError, ArithmeticError, MemoryError) as refusal:
                 told = ", ".join(f"{name}={value:g}" for name, value in self._wanted.items() if value != self._shown[name])
                 why = " ".join(str(refusal).split()).rstrip(".")
                 self._say(f"Not possible with {told}: {why}. The picture is still that of the setting before.", refused=True)
+                self._moving = self._updated(self.state)  # where the update was refused, some artists may show the new state already
             else:
-                self.experiment, self._shown = experiment, self._wanted
+                self.experiment, self.state, self._shown, self._moving = experiment, state, self._wanted, moving
                 self._say("")
-                self._moving = self._updated()
         self._paint()
 
     def _say(self, message: str, *, refused: bool = False) -> None:

@@ -58,10 +58,13 @@ def as_optimizer(rule: Any) -> Any:
     >>> as_optimizer(SignGD).kind
     'sign'
     """
-    if isinstance(rule, type):
+    if isinstance(rule, type) and hasattr(rule, "kind"):
         rule = rule(lr=1.0) if has_rate(rule) else rule()
-    if not isinstance(rule, GradientFlow) and not all(hasattr(rule, member) for member in ("lr", "kind", "needs", "init", "step")):
-        raise TypeError(f"optimizer={rule!r} is no update rule; try SignGD(lr=5e-5), GradientDescent(lr=0.1) or Adam(lr=5e-5)")
+    if not isinstance(rule, GradientFlow):
+        missing = [member for member in ("lr", "kind", "needs", "init", "step") if not hasattr(rule, member)]
+        if missing:
+            raise TypeError(f"optimizer={rule!r} is no update rule; try SignGD(lr=5e-5), GradientDescent(lr=0.1) or Adam(lr=5e-5). For a "
+                            f"rule of your own (help(dynsim.optimizers.Optimizer)) it lacks {', '.join(missing)}")
     return rule
 
 

@@ -25,9 +25,11 @@ def deviation(evidence):
     return Measured(r.product[i], r.logistic[i], deviation=gap[i], tolerance=1e-6, where=f"{evidence['run'].clock} {r.t[i]:.3g}")
 
 
-CLAIMS = {"logistic": Claim(
-    "logistic", "u v follows the logistic curve", deviation, Source("derived", "model.py (3)"), needs={"run": ["product", "balance"]},
-    assumes=[Assumption("gradient flow", lambda evidence: evidence["run"].clock == "time"),
-             Assumption("u = v at the start", lambda evidence: abs(evidence["run"]["balance"][0]) < 1e-12)],
-    control=broken(closed_form, product=lambda r: r.values_only),
-)}
+CLAIMS = {
+    "logistic": Claim(
+        "logistic", "u v follows the logistic curve", deviation, Source("derived", "model.py (3)"), needs={"run": ["product", "balance"]},
+        assumes=[Assumption("gradient flow", lambda evidence: evidence["run"].clock == "time"),
+                 Assumption("u = v at the start", lambda evidence: abs(evidence["run"]["balance"][0]) < 1e-12)],
+        control=broken(closed_form, product=lambda r: r.values_only),
+    ),
+}

@@ -104,7 +104,13 @@ def test_a_folder_checked_again_gives_the_same_report(dynsim, tmp_path):
     assert "measured" in full[full.index("holds          value_signal_linear"):] and len(full) > len(out)
 
 
-@pytest.mark.parametrize("system, name", [(s, n) for s in SYSTEMS for n in system_module(s).PRESETS])
+HEAVY = {"landscape", "path", "fresh_head", "mnist", "mnist_border"}
+"""Presets whose set-up takes seconds."""
+
+
+@pytest.mark.parametrize("system, name", [
+    pytest.param(s, n, marks=[pytest.mark.slow] if n in HEAVY else []) for s in SYSTEMS for n in system_module(s).PRESETS
+])
 def test_every_preset_runs_and_is_written(system, name, dynsim, tmp_path):
     module, short = system_module(system), ["--steps", 5]
     if module.experiment(name).flows:

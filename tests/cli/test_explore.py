@@ -12,10 +12,12 @@ import urllib.request
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 import dynsim.cli.explore
 from dynsim import Experiment
-from dynsim.explore import explorable
+from dynsim.explore import explorable, explore
+from dynsim.registry import system_module
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
@@ -42,6 +44,7 @@ def screen(monkeypatch):
     pyplot.close("all")
 
 
+@pytest.mark.slow
 def test_what_is_set_and_saved_is_told(dynsim, screen, tmp_path):
     opened, acts = screen
     acts += [lambda window: window.set("lr", 0.02), lambda window: window.save()]
@@ -56,17 +59,34 @@ def test_what_is_set_and_saved_is_told(dynsim, screen, tmp_path):
     assert status == 0 and opened[1].values == opened[0].values and "Save writes setting and picture into" in out
 
 
+@pytest.mark.slow
+def test_what_is_saved_is_the_experiment_itself(dynsim, tmp_path):
+    """Not the window's own sampling: the file has what the preset records, and claims come to the same verdicts."""
+    window = explore("signal_noise", start="tiny", figure=Figure(), folder=tmp_path)
+    window.set("s", 3)
+    direct = system_module("signal_noise").experiment("tiny").vary({"s": 3})
+    assert window.experiment == direct != window.view.start and window.state.run.provenance["closely"] > direct.closely
+    saved, same = ("--config", window.save()[0]), ("signal_noise", "--preset", "tiny", "--set", "s=3")
+    reports = [json.loads(dynsim("run", *start, "--json")[1])["report"]["verdicts"] for start in (saved, same)]
+    assert reports[0] == reports[1] and len(reports[0]) > 5
+
+
 def test_without_a_screen_the_way_out_is_named(dynsim):
     status, _, err = dynsim("explore", "signal_noise")
     assert status == 2 and "--web shows the window in a browser" in err and not pyplot.get_fignums()
 
 
+@pytest.mark.parametrize("with_screen", [True, False])
 @pytest.mark.parametrize(("arguments", "said"), [
+    (("gradient_heterogeneity", "--preset", "quadratic"), "gradient_heterogeneity has nothing to explore"),
     (("noisy_mnist",), "noisy_mnist has nothing to explore"), (("signal_noise", "--view", "stage"), "did you mean 'stages'"),
     (("signal_noise", "--preset", "tin"), "did you mean 'tiny'"), (("--web", "--port", "0"), "--port 0 must be in [1, 65535]"),
-    (("cooccurrence", "--preset", "paper"), "gradient flow"), (("signal_noise", "--optimizer", "gd"), "under SignGD without momentum"),
+    (("cooccurrence", "--preset", "paper"), "must be gradient flow"),
+    (("signal_noise", "--optimizer", "gd"), "under SignGD without momentum"),
 ])
-def test_bad_input(dynsim, screen, arguments, said):
+def test_bad_input(dynsim, request, arguments, said, with_screen):
+    if with_screen:
+        request.getfixturevalue("screen")
     status, out, err = dynsim("explore", *arguments)
     assert status == 2 and said in err and out == ""
 

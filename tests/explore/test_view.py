@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from dynsim.explore import Control, explorable, explore, explored
@@ -16,6 +17,12 @@ def test_a_slider_holds_its_start_and_its_ends():
     for control in (LOG, wide, Control("y", "y", -0.5, 1.5, 0.6), Control("n", "n", 6, 60, 12, step=6)):
         for place in (control.place(control.low), control.place(control.high)):
             assert control.low <= control.value(place) <= control.high
+
+
+def test_ends_are_rounded_and_numbers_of_numpy_are_numbers():
+    assert Control("lr", "rate", 2e-6 / 10, 2e-6 * 10, 2e-6, log=True).high == 2e-5 != 2e-6 * 10
+    assert Control("m", "m", 8, 8192, 64, log=True, step=1).checked(np.int64(8192)) == 8192
+    assert type(LOG.checked(np.float64(1e-4))) is float
 
 
 def test_values_can_be_written_down():
@@ -56,7 +63,7 @@ def test_what_there_is_to_explore():
     (("signal_nois",), "did you mean 'signal_noise'"),
     (("signal_noise", "stage"), "unknown view 'stage': did you mean 'stages'"),
     (("signal_noise", None, "figure33"), "did you mean 'figure3'"),
-    (("cooccurrence", None, "paper"), "gradient flow"),
+    (("cooccurrence", None, "paper"), "optimizer=.* must be gradient flow"),
     (("attention_kernels", None, "text"), "task='text' is no example with one query"),
 ])
 def test_what_there_is_not_is_refused(arguments, said):

@@ -66,7 +66,7 @@ def test_the_stages_are_those_of_a_direct_run_and_move():
         starts = [stage.first for stage in table.stages]
         np.testing.assert_allclose(bands(axes[1]), starts, atol=shown.experiment.every)
         assert bands(axes[1])[:2] == starts[:2]                  # recorded closely
-        told, found = (shown.line(5, label).get_xdata() for label in ("predicted", "measured"))
+        told, found = (shown.line(5, label).get_xdata() for label in ("predicted", "measured, at recorded steps"))
         assert told[3] == r.T_key and told[5] == r.T_attn and found[0] == table["I"].end
         seen.append((r.T_key, starts))
     assert seen[1][0] < 0.4 * seen[0][0] and seen[1][1] != seen[0][1]

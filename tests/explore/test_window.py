@@ -113,6 +113,28 @@ def test_what_goes_wrong_in_the_computation_is_told(error):
     assert window.message == "Not possible with s=6: lost. The picture is still that of the setting before." and window.values["s"] == 4
 
 
+def test_a_picture_that_cannot_be_drawn_leaves_the_one_before():
+    def fails_late(figure):
+        scene = one_line(figure)
+
+        def update(state):
+            moving = scene.update(state)
+            if state > 1.0:
+                raise ValueError("too high")
+            return moving
+
+        return Scene(update)
+
+    window = small(lambda experiment: experiment.setting.s / 5.0, fails_late)
+    before, experiment = pixels(window), window.experiment
+    window.set("s", 6)
+    assert window.message.startswith("Not possible with s=6: too high") and window.state == 0.8 and window.experiment is experiment
+    view = slice(0, int(0.6 * window.figure.bbox.height))
+    assert (pixels(window)[view] == before[view]).all()
+    window.set("s", 4)
+    assert window.message == "" and (pixels(window)[view] == before[view]).all()
+
+
 def test_a_start_that_cannot_be_computed_is_an_error():
     def compute(experiment):
         raise ValueError("no picture")
@@ -205,6 +227,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
     assert window.message.startswith("Not saved:") and "--save" in window.message and window.saved == []
 
 
+@pytest.mark.slow
 def test_pyplot_is_asked_where_no_figure_is_given():
     window = explore("signal_noise", start="tiny")
     assert pyplot.fignum_exists(window.figure.number)

@@ -60,9 +60,11 @@ class Limit:
 def _view(experiment: Experiment) -> View:
     """Return the view that starts from an experiment of gradient flow."""
     start: Setting = experiment.setting
-    if not experiment.flows or start.vocabulary or start.init != "normal" or not start.balanced:
-        raise ValueError("the limit of wide networks is that of gradient flow, with init='normal', balanced=True and vocabulary=0: start "
-                         "from a preset such as theory or quick")
+    wrong = [] if experiment.flows else [f"optimizer={experiment.optimizer!r} must be gradient flow"]
+    wrong += [f"{name}={getattr(start, name)!r} must be {needed!r}" for name, needed in (("init", "normal"), ("balanced", True),
+              ("vocabulary", 0)) if getattr(start, name) != needed]
+    if wrong:
+        raise ValueError(f"the limit of wide networks: {', '.join(wrong)}; start from a preset such as theory or quick")
     tau = float(np.clip(experiment.until * expected_rho(start), *TAUS))
     controls = (
         Control("n", "training samples, $n$", 6, 6000, start.n, log=True, step=6),
@@ -75,7 +77,7 @@ def _view(experiment: Experiment) -> View:
 
     def varied(values: Mapping[str, Any]) -> Experiment:
         changed = experiment.vary(values)
-        return changed.reaching(tau / expected_rho(changed.setting))  # as far on the clock, whatever the width
+        return changed.reaching(experiment.until * (expected_rho(start) / expected_rho(changed.setting)))  # as far on the clock
 
     @lru_cache(maxsize=64)
     def flow(n: int, L: int) -> Trajectory:

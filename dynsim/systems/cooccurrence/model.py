@@ -35,7 +35,7 @@ from scipy import sparse
 
 from ...layout import Layout
 from ...numerics import logistic
-from ...system import Observable
+from ...system import Observable, described
 from .data import SPECIAL, Bags
 
 __all__ = ["BagTransformer", "Fresh", "attend", "forces", "with_outputs"]
@@ -224,6 +224,8 @@ class BagTransformer:
         return scores
 
     # -- forward and gradient ------------------------------------------------------------------------------------------------
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return the cache: what `attend` returns, u, and W_K and W_Q as `keys` and `queries`; equations (2) to (4)."""

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...layout import Layout
-from ...system import Inexact, Observable
+from ...system import Inexact, Observable, described
 from .data import SPECIAL, Bags
 from .model import attend, forces, with_outputs
 
@@ -109,6 +109,8 @@ class GramFlow:
         """Return B, (d, d)."""
         d = self.bags.d
         return np.bincount(self._pairs, cache.b.ravel(), d**2).reshape(d, d)
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return what `attend` returns, and `score` (d, d)."""

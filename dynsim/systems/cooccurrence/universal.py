@@ -31,7 +31,7 @@ from ...layout import Layout
 from ...optimizers import GradientFlow
 from ...recording import log_times
 from ...simulate import simulate
-from ...system import Inexact, Observable
+from ...system import Inexact, Observable, described
 from ...trajectory import Trajectory
 from .data import HELD, KINDS, SHARES, SPECIAL
 
@@ -91,6 +91,8 @@ class UniversalFlow:
     def provenance(self) -> Mapping[str, Any]:
         """What the run is a run of."""
         return {"system": "cooccurrence", "engine": "universal", "n": str(self.n), "L": int(self.L)}
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return `s` (4,) of equation (29) and the loss."""

@@ -64,12 +64,7 @@ def _view(experiment: Experiment) -> View:
     )
 
     def varied(values: Mapping[str, Any]) -> Experiment:
-        changed = experiment.vary({name: value for name, value in values.items() if name != "seed"})
-        every = max(1, -(-changed.steps // RECORDED))
-        turn = predict(changed.setting, lr=values["lr"]).T_key
-        classify = min(0.7 * turn, changed.steps) // every * every if np.isfinite(turn) else 0  # a step that is recorded
-        return changed.replace(seed=values["seed"], record=RECORD, every=every, closely=CLOSELY * every,
-                               options={**experiment.options, "classify_at": int(classify)})
+        return experiment.vary({name: value for name, value in values.items() if name != "seed"}).replace(seed=values["seed"])
 
     return View("The four stages of sign gradient descent", controls, varied, _computed, _arrange)
 
@@ -79,10 +74,15 @@ def _computed(experiment: Experiment) -> Stages:
     if numbers > MOST:
         raise ValueError(f"{experiment.steps} steps of this size take about {numbers / PER_SECOND:.0f} s, too long for a window: take "
                          "fewer, or lower m_k, n or s; dynsim run has no limit")
-    run = experiment.run()
+    theory = predict(experiment.setting, lr=experiment.optimizer.lr)
+    every = max(1, -(-experiment.steps // RECORDED))
+    turn = theory.T_key
+    classify = min(0.7 * turn, experiment.steps) // every * every if np.isfinite(turn) else 0  # a step that is recorded
+    options = {**experiment.options, "classify_at": int(classify)}
+    run = experiment.replace(record=RECORD, every=every, closely=CLOSELY * every, options=options).run()  # for the screen alone
     if not run.success:
         raise ValueError(run.message)
-    return Stages(run, predict(experiment.setting, lr=experiment.optimizer.lr))
+    return Stages(run, theory)
 
 
 def _arrange(figure: Any) -> Scene:
@@ -202,7 +202,7 @@ def _clock(ax: Axes) -> Part:
     places = np.arange(len(CLOCK))
     style: dict[str, Any] = {"linestyle": "none", "zorder": 4}
     told = ax.plot([], [], marker="D", markersize=6, markerfacecolor="none", markeredgecolor="black", label="predicted", **style)[0]
-    seen = ax.plot([], [], marker="o", markersize=4.5, color=COLOURS["blue"], label="measured", **style)[0]
+    seen = ax.plot([], [], marker="o", markersize=4.5, color=COLOURS["blue"], label="measured, at recorded steps", **style)[0]
     across = ax.get_yaxis_transform()
     words = [ax.text(1.03, y, "", transform=across, fontsize=plotting.TICK, va="center") for y in range(len(CLOCK))]
     end = ax.axvline(1.0, color=COLOURS["grey"], linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)

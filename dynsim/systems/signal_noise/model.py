@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ...layout import Layout
 from ...numerics import logistic, softplus
+from ...system import described
 from .data import Data
 from .features import Features
 from .fresh import TestTokens, rewrite_test
@@ -195,6 +196,8 @@ class TwoTokenTransformer:
         return self.layout.views(self.start)
 
     # -- forward and backward, line by line in the same order ---------------------------------------------------
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return loss and intermediate values, equations (2) to (7).

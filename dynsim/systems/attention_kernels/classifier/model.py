@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....draws import Epochs
 from ....layout import Layout
-from ....system import Observable
+from ....system import Observable, described
 from ..attention import BLOCKS, attend, attend_pullback
 from ..kernels import Kernel, alike
 from .data import Sentences
@@ -129,6 +129,8 @@ class Classifier:
             Place in `kernels`.
         """
         return {name: getattr(params, name)[kernel] if name in self.trained else w for name, w in self.weights.items()}
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace, batch: NDArray | None = None) -> SimpleNamespace:
         """Return `loss`, `losses` (kernels, 1) on a batch, and a kernel's tape, a list over kernels."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ....layout import Layout
 from ....products import products
-from ....system import Observable
+from ....system import Observable, described
 from ..kernels import Kernel, alike
 
 __all__ = ["QueryModel"]
@@ -86,6 +86,8 @@ class QueryModel:
             The name `q`.
         """
         return (0, 3)
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return `loss`, `losses` (kernels, starts), and S and residual R = (O - Y) / N, each a list over kernels."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....layout import Layout
-from ....system import Observable
+from ....system import Observable, described
 from ..attention import BLOCKS, attend, attend_pullback
 from ..kernels import Kernel, alike
 from .data import Samples
@@ -93,6 +93,8 @@ class AttentionModel:
             Place in `kernels`.
         """
         return {name: getattr(params, name)[kernel] if name in self.trained else self.weights[name] for name in BLOCKS}
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return `loss`, `losses` (kernels, starts), and a kernel's tape and residual R = (O - Y) / N, each a list over kernels."""

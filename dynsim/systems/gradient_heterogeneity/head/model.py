@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....draws import Epochs, child
 from ....layout import Layout
-from ....system import Observable
+from ....system import Observable, described
 from ..settings import streams
 from .data import Labelled, draw_labelled
 from .observables import OBSERVABLES
@@ -96,6 +96,8 @@ class LinearHead:
     @cached_property
     def _epochs(self) -> Epochs:
         return Epochs(len(self.data.y), self.batch_size, self.batch_seed)
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace, batch: NDArray | None = None) -> SimpleNamespace:
         """Return `loss` (*replicates,), and `log_p` (*replicates, n, C), `h` (n, d), `y` (n,) of a batch, by default of all samples."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....layout import Layout
 from ....numerics import logistic as sigmoid
-from ....system import Observable
+from ....system import Observable, described
 from ..inequality import size_weighted
 from .data import draw_samples
 from .model import BlockQuadratic, block_curvature, block_layout, indexed_seeds, joined, write
@@ -64,6 +64,8 @@ class LogisticBlocks:
     def observables(self) -> Mapping[str, Observable]:
         """Quantities by name."""
         return quantities(costly=True)
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return `loss`, the `gradient`, and `weights` p (1 - p) of the samples, shape (*replicates, n); equation (25)."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....draws import child
 from ....layout import Layout
-from ....system import Observable
+from ....system import Observable, described
 from ..inequality import size_weighted
 from ..settings import streams
 from .data import draw_quadratic
@@ -164,6 +164,8 @@ class BlockQuadratic:
             parts.append(part @ matrix if matrix.ndim == 2 else (part[..., None, :] @ matrix)[..., 0, :])
             first += matrix.shape[-1]
         return np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace, noise: NDArray | None = None) -> SimpleNamespace:
         """Return `loss`, the `gradient` without noise, and the `noise` of the step."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....draws import Epochs, child
 from ....layout import Layout
-from ....system import Observable
+from ....system import Observable, described
 from .data import Sequences, draw_sequences
 from .layers import (
     attend,
@@ -167,6 +167,8 @@ class TransformerModel:
         return Epochs(self.setting.samples, self.setting.batch, self.batch_seed)
 
     # -- loss, gradient, curvature -------------------------------------------------------------------------------------
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace, batch: Sequences | None = None) -> SimpleNamespace:
         """Return `loss`, shape (*replicates,), logarithms of probabilities, `log_p` (*replicates, B, classes), and what the gradient needs.

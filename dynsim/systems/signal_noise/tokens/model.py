@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ....layout import Layout
 from ....numerics import softplus
-from ....system import Observable
+from ....system import Observable, described
 from ..data import as_array
 from ..features import Features
 from ..fresh import TestTokens, rewrite_test
@@ -195,6 +195,8 @@ class TokenTransformer:
         return None if self.draw_test is None else partial(rewrite_test, self, weight, u, v)
 
     # -- forward and backward, line by line in the same order ---------------------------------------------------
+
+    __repr__ = described
 
     def forward(self, params: SimpleNamespace) -> SimpleNamespace:
         """Return loss and intermediate values.
