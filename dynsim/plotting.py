@@ -37,8 +37,9 @@ from PIL import Image
 from .claims import Inconclusive, Verdict
 
 __all__ = [
-    "COLOURS", "LEVEL", "bound", "bundle", "chosen", "fewer_colours", "frame", "grid", "headline", "legend", "line", "log_axis", "measured",
-    "new_axes", "new_figure", "note", "panel", "panel_title", "predicted", "save", "some", "stage_bands", "theory", "untitled",
+    "BAND_END", "COLOURS", "LEVEL", "STAGE_NAME", "THEORY", "bound", "bundle", "chosen", "fewer_colours", "frame", "grid", "headline",
+    "legend", "line", "log_axis", "measured", "new_axes", "new_figure", "note", "panel", "panel_title", "placed_stages", "predicted",
+    "save", "some", "stage_bands", "theory", "untitled",
 ]
 
 COLOURS = {
@@ -59,6 +60,15 @@ THIN = 40
 """Thin lines drawn of one group: more are a solid area."""
 TINT = 0.3
 """Strength of the colour of thin lines."""
+THEORY: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4}
+"""Style of what theory says."""
+BAND_END = "#B9C2CC"
+"""Colour of the line at the end of a stage."""
+STAGE_NAME: dict[str, Any] = {
+    "textcoords": "offset points", "fontsize": SMALL, "color": COLOURS["grey"], "ha": "center", "va": "bottom", "annotation_clip": False,
+    "gid": "stage",
+}
+"""Style of the name of a stage."""
 _VERDICT = "_verdict"
 """Label of the lines that say verdicts, by which `untitled` knows them."""
 POINTS = 1000
@@ -423,7 +433,7 @@ def theory(ax: Axes, t: ArrayLike, y: ArrayLike, label: str = "", **style: Any) 
     **style
         Passed on to ``ax.plot``.
     """
-    return ax.plot(t, y, label=label or None, **{"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4, **style})[0]
+    return ax.plot(t, y, label=label or None, **{**THEORY, **style})[0]
 
 
 def bound(ax: Axes, t: ArrayLike, low: ArrayLike, high: ArrayLike, label: str = "") -> Any:
@@ -465,7 +475,7 @@ def predicted(ax: Axes, step: float, label: str, *, until: float) -> None:
     >>> ax.get_legend_handles_labels()[1]
     ['T_key 138 (past view)', 'T_query never (past view)']
     """
-    _mark(ax, step, label, until, {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4})
+    _mark(ax, step, label, until, THEORY)
 
 
 def measured(ax: Axes, step: float, label: str, *, until: float) -> None:
@@ -534,22 +544,39 @@ def stage_bands(ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: 
     ['I', 'III']
     """
     across = blended_transform_factory(ax.transData, ax.transAxes)
-    width, free = ax.bbox.width * 72.0 / ax.figure.dpi, -np.inf
-    seen = [(name, max(first, since), min(end, until)) for name, first, end in stages if min(end, until) > max(first, since)]
-    for i, (name, first, end) in enumerate(seen):
+    for i, (name, first, end, centre) in enumerate(placed_stages(ax, stages, until=until, since=since)):
         ax.axvspan(first, end, color=COLOURS["band"] if i % 2 == 0 else "white", linewidth=0, zorder=0)
         if end < until:
-            ax.axvline(end, color="#B9C2CC", linewidth=0.6, zorder=0.5)
-        log = ax.get_xscale() == "log"
+            ax.axvline(end, color=BAND_END, linewidth=0.6, zorder=0.5)
+        if label and name:
+            ax.annotate(name, (centre, 1), (0, 1.5), xycoords=across, **STAGE_NAME)
+
+
+def placed_stages(
+    ax: Axes, stages: Iterable[tuple[str, float, float]], *, until: float, since: float = 0.0
+) -> list[tuple[str, float, float, float]]:
+    """Return name, first and last step and middle of each stage that is seen, cut to the view.
+
+    Parameters
+    ----------
+    ax, stages, until, since
+        As for `stage_bands`.
+
+    Returns
+    -------
+    list of (name, first, end, centre)
+        A name that would run into its neighbour is left out: it is empty.
+    """
+    width, free, log, found = ax.bbox.width * 72.0 / ax.figure.dpi, -np.inf, ax.get_xscale() == "log", []
+    seen = [(name, max(first, since), min(end, until)) for name, first, end in stages if min(end, until) > max(first, since)]
+    for name, first, end in seen:
         centre = np.sqrt(first * end) if log else 0.5 * (first + end)
         share = np.log(centre / since) / np.log(until / since) if log else (centre - since) / (until - since)
         middle, half = width * share, 0.17 * SMALL * len(name)  # in points
-        if label and middle - half > free:
-            free = middle + half + 2.5  # closer than that, I and II read as III
-            ax.annotate(
-                name, (centre, 1), (0, 1.5), xycoords=across, textcoords="offset points", fontsize=SMALL,
-                color=COLOURS["grey"], ha="center", va="bottom", annotation_clip=False, gid="stage",
-            )
+        fits = middle - half > free
+        free = middle + half + 2.5 if fits else free  # closer than that, I and II read as III
+        found.append((name if fits else "", first, end, centre))
+    return found
 
 
 # -- files --------------------------------------------------------------------------------------------------------

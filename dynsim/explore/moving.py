@@ -5,20 +5,20 @@ A window must answer in a fraction of a second, so lines are kept and given new 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ..plotting import COLOURS, SMALL, TINT, line, some
+from ..plotting import BAND_END, COLOURS, SMALL, STAGE_NAME, THEORY, TINT, line, placed_stages, some
 from ..predicting import Condition
 
-__all__ = ["axis_of", "bundle", "conditions", "few_ticks", "marks", "rounded", "rows", "view_of"]
+__all__ = ["axis_of", "bands", "bundle", "conditions", "few_ticks", "marks", "rounded", "rows", "view_of"]
 
 THIN = 10
 """Thin lines drawn of one group."""
@@ -70,6 +70,44 @@ def marks(ax: Axes) -> Callable[[Callable[[Axes], Any]], list[Any]]:
         return list(made)
 
     return draw
+
+
+def bands(ax: Axes, most: int = 4) -> Callable[..., list[Any]]:
+    """Make stage bands with predicted steps that move: `stage_bands` and `predicted` of `dynsim.plotting` with artists that are kept.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    most : int
+        Stages and predicted steps there can be.
+
+    Returns
+    -------
+    callable
+        Takes stages (name, first, end), predicted steps, ``until=`` and ``named=``, shows them and returns the artists.
+    """
+    across = ax.get_xaxis_transform()
+    shades = PolyCollection([], facecolors=COLOURS["band"], linewidths=0, zorder=0, transform=across)
+    ends = LineCollection([], colors=BAND_END, linewidths=0.6, zorder=0.5, transform=across)
+    steps = LineCollection([], zorder=THEORY["zorder"], colors=THEORY["color"], linewidths=THEORY["linewidth"],
+                           linestyles=THEORY["linestyle"], transform=across)
+    for collection in (shades, ends, steps):
+        ax.add_collection(collection, autolim=False)
+    names = [ax.annotate("", (0, 1), (0, 1.5), xycoords=across, **STAGE_NAME) for _ in range(most)]
+
+    def show(stages: Iterable[tuple[str, float, float]], predicted: Iterable[float], *, until: float, named: bool = True) -> list[Any]:
+        placed = placed_stages(ax, stages, until=until)
+        shades.set_verts([[(first, 0), (end, 0), (end, 1), (first, 1)] for _, first, end, _ in placed[::2]])
+        ends.set_segments([[(end, 0), (end, 1)] for _, _, end, _ in placed if end < until])
+        steps.set_segments([[(step, 0), (step, 1)] for step in predicted if step <= until])
+        told = [(name, centre) for name, _, _, centre in placed if named and name]
+        for text, (name, centre) in zip(names, [*told, *[("", 0.0)] * (most - len(told))], strict=True):
+            text.set_text(name)
+            text.xy = (centre, 1)
+        return [shades, ends, *names[: len(told)], steps]
+
+    return show
 
 
 def conditions(figure: Any, lines: int) -> Callable[[Sequence[Condition]], list[Any]]:

@@ -11,6 +11,7 @@ from dynsim import Experiment, simulate
 from dynsim.explore import explorable, explore, explored
 from dynsim.explore.window import HEIGHT, WIDTH
 from dynsim.optimizers import GradientFlow
+from dynsim.plotting import THEORY
 from dynsim.registry import system_module
 from dynsim.systems import attention_kernels, cooccurrence, signal_noise
 from dynsim.systems.attention_kernels.queries.examples import landscape
@@ -40,13 +41,27 @@ class Shown:
         return next(line for line in self.figure.axes[panel].lines if label in line.get_label())
 
 
+def collection(ax, zorder):
+    """Return the x of the corners of what moves at one depth of a panel: bands at 0, their ends at 0.5, predicted steps at theory's."""
+    found = next(c for c in ax.collections if c.get_zorder() == zorder and c.get_transform() == ax.get_xaxis_transform())
+    return [float(path.vertices[0, 0]) for path in found.get_paths()]
+
+
 def dashed(ax):
     """Return where the predicted steps of a panel are."""
-    return [float(line.get_xdata()[0]) for line in ax.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    return collection(ax, THEORY["zorder"])
 
 
 def bands(ax):
-    """Return where the bands of a panel begin."""
+    """Return where the stages of a panel begin: every second is a band, and each begins where the one before ends."""
+    shaded, ends = collection(ax, 0), collection(ax, 0.5)
+    starts = [shaded[0], *ends][: 2 * len(shaded)]
+    assert starts[::2] == shaded
+    return starts
+
+
+def areas(ax):
+    """Return where the areas of a panel begin that are made anew."""
     return [patch.get_x() for patch in ax.patches]
 
 
@@ -72,6 +87,14 @@ def test_the_stages_are_those_of_a_direct_run_and_move():
     assert seen[1][0] < 0.4 * seen[0][0] and seen[1][1] != seen[0][1]
 
 
+def test_a_stage_is_named_once_however_many_were_before():
+    shown = Shown("signal_noise", "stages")
+    for s in (20, 40):
+        names = [text.get_text() for text in shown(s=s)[1].texts if text.get_text()]
+        assert len(names) == len(set(names)) >= 2 and set(names) <= {"I", "II", "III", "IV"}
+    assert len(names) < 4  # at 40 one is left out for want of room, which at 20 was there
+
+
 def test_noise_is_drawn_by_sign_and_row():
     shown = Shown("signal_noise", "stages", "figure3_disjoint")
     axes = shown(steps=300)
@@ -83,7 +106,7 @@ def test_noise_is_drawn_by_sign_and_row():
         rows = np.searchsorted(r.at, median.get_xdata())
         pairs = (np.sign(r["key_noise"][r.row(r.classify_at)]) == sign) & (r.against == bool(against))
         np.testing.assert_array_equal(median.get_ydata(), np.median(r["key_noise"][rows][:, pairs], axis=1))
-    assert sum(len(group.get_segments()) for group in axes[1].collections) == 40
+    assert sum(len(group.get_paths()) for group in axes[1].collections if group.get_zorder() == 2) == 40
 
 
 def test_the_limit_is_the_parameter_free_flow():
@@ -96,7 +119,7 @@ def test_the_limit_is_the_parameter_free_flow():
     np.testing.assert_allclose(shown.state.run["kind_margin"], same["kind_margin"], rtol=1e-6, atol=1e-6)
     theory = cooccurrence.predict(shown.experiment.setting)
     end = shown.line(5, "1/4").get_xdata()[-1]
-    assert end == pytest.approx(theory.tau_T1, rel=1e-3) and bands(axes[0]) == [0.01, end]
+    assert end == pytest.approx(theory.tau_T1, rel=1e-3) and areas(axes[0]) == [0.01, end]
     assert shown.state.rho_0 == theory.rho_0 and shown.state.unit == theory.U and shown.state.conditions == theory.conditions
     flow, longer = shown.state.run, shown.experiment.until
     shown(n=60, L=4, m=1024)
@@ -117,7 +140,7 @@ def test_basins_are_those_of_the_landscape_and_descents_direct_runs(preset, y):
         np.testing.assert_array_equal(shown.line(i, "barrier").get_xdata(), known.barriers)
         np.testing.assert_array_equal(shown.line(i, "descent").get_xdata(), run["query"][:, i].ravel())
         assert shown.line(3, ("softmax", "Gaussian")[i]).get_ydata()[-1] == max(run["train_loss"][-1, i, 0], 1e-16)
-        assert bands(axes[i])[1:] == [x for x in known.barriers if axes[i].get_xlim()[0] < x < axes[i].get_xlim()[1]]
+        assert areas(axes[i])[1:] == [x for x in known.barriers if axes[i].get_xlim()[0] < x < axes[i].get_xlim()[1]]
 
 
 def test_shades_say_what_gradient_flow_comes_to():

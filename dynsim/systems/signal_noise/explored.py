@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from ... import plotting
 from ...experiment import Experiment
 from ...explore import Control, Explored, Scene, View
-from ...explore.moving import axis_of, bundle, conditions, few_ticks, marks, rounded, rows, view_of
+from ...explore.moving import axis_of, bands, bundle, conditions, few_ticks, rounded, rows, view_of
 from ...optimizers import SignGD
-from ...plotting import COLOURS, line, predicted, stage_bands
+from ...plotting import COLOURS, line
 from ...trajectory import Trajectory
 from .figures.drawing import NEGATIVE, NEGATIVE_OPPOSED, NOISE, POSITIVE, POSITIVE_OPPOSED, SIGNAL, STEP, known_stages
 from .observables import OBSERVABLES
@@ -118,22 +118,15 @@ def _symbol(name: str) -> str:
     return f"{name.replace('_', ' ')}  ${OBSERVABLES[name].symbol}$"
 
 
-def _frame(r: Reading, until: float, *steps: float, named: bool = True) -> Callable[[Axes], None]:
-    """Return what draws stage bands and predicted steps."""
+def _stages(r: Reading) -> list[tuple[str, float, float]]:
+    """Return name, first step and end of each stage, for bands."""
     table = known_stages(r.run)
-    bands = [] if table is None else [(s.number, s.first, np.inf if s.end is None else s.end) for s in table.stages if s.first is not None]
-
-    def draw(ax: Axes) -> None:
-        stage_bands(ax, bands, until=until, label=named)
-        for step in steps:
-            predicted(ax, step, "", until=until)
-
-    return draw
+    return [] if table is None else [(s.number, s.first, np.inf if s.end is None else s.end) for s in table.stages if s.first is not None]
 
 
 def _value(ax: Axes) -> Part:
     noise, signal = bundle(ax, NOISE, "noise $B_i$"), line(ax, [], [], SIGNAL, "signal $A$")
-    marked = marks(ax)
+    marked = bands(ax)
 
     def update(r: Reading) -> list[Any]:
         end = r.stage_one_predicted
@@ -143,7 +136,7 @@ def _value(ax: Axes) -> Part:
         noise_lines = noise(t, B)
         signal.set_data(t, A)
         ax.set(xlim=(0.0, until), ylim=view_of(A, B))
-        return [*marked(_frame(r, until, end)), *noise_lines, signal, *axis_of(ax, x=True)]
+        return [*marked(_stages(r), [end], until=until), *noise_lines, signal, *axis_of(ax, x=True)]
 
     return update
 
@@ -152,7 +145,7 @@ def _noise(ax: Axes, name: str) -> Part:
     groups = [bundle(ax, colour, label) for colour, label in (
         (POSITIVE, "positive, with its row"), (POSITIVE_OPPOSED, "positive, against"),
         (NEGATIVE, "negative, with its row"), (NEGATIVE_OPPOSED, "negative, against"))]
-    marked, turns = marks(ax), 1.0 if name == "key_noise" else 2.0
+    marked, turns = bands(ax), 1.0 if name == "key_noise" else 2.0
 
     def update(r: Reading) -> list[Any]:
         seen, until = rows(len(r.at)), float(r.at[-1])
@@ -161,7 +154,7 @@ def _noise(ax: Axes, name: str) -> Part:
         which = (positive & ~against, positive & against, opposite & ~against, opposite & against)
         drawn = [artist for group, pairs in zip(groups, which, strict=True) for artist in group(t, x[:, pairs])]
         ax.set(xlim=(0.0, until), ylim=view_of(x))
-        return [*marked(_frame(r, until, turns * r.T_key, named=turns == 1.0)), *drawn, *axis_of(ax, x=True)]
+        return [*marked(_stages(r), [turns * r.T_key], until=until, named=turns == 1.0), *drawn, *axis_of(ax, x=True)]
 
     return update
 
@@ -170,7 +163,7 @@ def _signals(ax: Axes) -> Part:
     groups = [bundle(ax, colour, label, width=width) for colour, label, width in (
         (POSITIVE, "query, positive rows", 2.6), (NEGATIVE_OPPOSED, "key, negative rows", 1.2),
         (NEGATIVE, "query, negative rows", 2.6), (POSITIVE_OPPOSED, "key, positive rows", 1.2))]
-    marked = marks(ax)
+    marked = bands(ax)
 
     def update(r: Reading) -> list[Any]:
         seen, until = rows(len(r.at)), float(r.at[-1])
@@ -179,21 +172,21 @@ def _signals(ax: Axes) -> Part:
         shown = (q[:, positive], k[:, ~positive], q[:, ~positive], k[:, positive])
         drawn = [artist for group, lines in zip(groups, shown, strict=True) for artist in group(t, lines)]
         ax.set(xlim=(0.0, until), ylim=view_of(q, k))
-        return [*marked(_frame(r, until, named=False)), *drawn, *axis_of(ax, x=True)]
+        return [*marked(_stages(r), [], until=until, named=False), *drawn, *axis_of(ax, x=True)]
 
     return update
 
 
 def _softmax(ax: Axes) -> Part:
     noise, signal = bundle(ax, NOISE, "$s_{21}$, noise token"), bundle(ax, SIGNAL, "$s_{11}$, signal token")
-    marked = marks(ax)
+    marked = bands(ax)
 
     def update(r: Reading) -> list[Any]:
         seen, until = rows(len(r.at)), float(r.at[-1])
         s_11, s_21 = r["softmax_11"][seen], r["softmax_21"][seen]
         drawn = noise(r.at[seen], s_21) + signal(r.at[seen], s_11)
         ax.set(xlim=(0.0, until), ylim=(0.0, max(0.62, 1.05 * float(np.nanmax([s_11, s_21], initial=0.0)))))
-        return [*marked(_frame(r, until, r.T_attn)), *drawn, *axis_of(ax, x=True)]
+        return [*marked(_stages(r), [r.T_attn], until=until), *drawn, *axis_of(ax, x=True)]
 
     return update
 
