@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import drawing
@@ -30,6 +32,14 @@ def test_kept_verdicts_are_of_claims_and_presets_that_there_are():
         assert studies == set(module.STUDIES) - {"pairs"}, system  # which has no claims
         for name, of in found.items():
             assert set(of) <= set(module.SWEEP_CLAIMS if name.startswith("study ") else module.CLAIMS), name
+
+
+@pytest.mark.slow
+def test_a_study_has_the_verdicts_that_the_page_shows(tmp_path):
+    command = f"-m dynsim study gradient_heterogeneity quadratic --figures none --quiet --out {tmp_path}/study"
+    subprocess.run([sys.executable, *command.split()], check=True)
+    system, name, found = verdicts.of_study(tmp_path / "study")
+    assert {id: verdict for id, (verdict, _) in found.items()} == {id: v for id, (v, _) in verdicts.kept()[system][name].items()}
 
 
 def test_what_was_not_decided_is_told_and_another_kind_of_run_is_not():

@@ -317,6 +317,7 @@ def test_a_figure_without_data_is_no_failure(dynsim, tmp_path, monkeypatch):
     assert dynsim("run", *TINY, "--out", tmp_path / "run", "--quiet") == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_real_figures_are_drawn(dynsim, tmp_path):
     assert dynsim("run", *TINY, "--out", tmp_path / "run", "--figures", "all", "--quiet") == (0, "", "")
     names = {p.stem for p in (tmp_path / "run" / "figures").glob("*.svg")}

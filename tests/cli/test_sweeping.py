@@ -194,6 +194,7 @@ def test_the_theorem_as_one_command_that_goes_on_where_it_was_stopped(dynsim, tm
     assert status == 2 and "seeds: [0, 1] in the folder, [0, 1, 2] now" in err
 
 
+@pytest.mark.slow
 def test_a_refused_theorem_leaves_the_finished_report_alone(dynsim, tmp_path, small_theorem):
     arguments = ("theorem", "signal_noise", "--out", tmp_path / "t", "--workers", "1", "--figures", "none")
     assert dynsim(*arguments, "--seeds", "2")[0] == 0

@@ -69,7 +69,9 @@ def test_quantity_that_does_not_vary_has_no_r_squared():
 # -- intervals ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("noise", "method"), [("normal", "t"), ("normal", "bootstrap"), ("exponential", "t")])
+@pytest.mark.parametrize(("noise", "method"), [
+    ("normal", "t"), pytest.param("normal", "bootstrap", marks=pytest.mark.slow), ("exponential", "t"),
+])
 def test_intervals_cover_the_exponent(noise, method):
     """The fourth case needs more fits: it is in test_intervals, and the next test carries it over to fits."""
     log_y = log_y_of(noise, np.random.default_rng(20), 1000)

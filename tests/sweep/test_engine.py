@@ -303,12 +303,14 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     assert same_bits(table["train_loss@end"], plain["train_loss@end"])
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_a_row_with_its_error():
     table = sweep(TINY, {"m_k": [2, 3, 4, 5]}, seeds=2, measure=Deadly(), workers=2)
     assert [line.split(":")[0] for line in table.errors] == ["m_k=3, seed=0", "m_k=3, seed=1"]
     assert "died twice" in table.errors[0] and np.isfinite(table["alive"]).sum() == 6
 
 
+@pytest.mark.slow
 def test_a_seed_that_kills_its_worker_takes_no_other_with_it():
     table = sweep(TINY, {"m_k": [2, 3]}, seeds=range(8), measure=Deadly(seed=5), workers=2)
     assert [line.split(":")[0] for line in table.errors] == ["m_k=3, seed=5"]

@@ -82,6 +82,7 @@ def finish(out, undisturbed, *more):
     assert_same_table(load_table(out), undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path, undisturbed):
     kill_at_random(tmp_path / "s", 3, 1)
     finish(tmp_path / "s", undisturbed, "--workers", "1")

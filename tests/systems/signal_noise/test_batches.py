@@ -144,7 +144,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["overlapping", *(pytest.param(name, marks=pytest.mark.slow) for name in list(CASES)[1:])])
 def test_no_bit_of_a_seed_depends_on_the_others(case):
     setting, rule = CASES[case]
     seeds = list(range(20))

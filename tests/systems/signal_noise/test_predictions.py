@@ -70,7 +70,7 @@ def test_predict_refuses_a_bad_rate(lr):
         predict(signal_noise.preset("tiny"), lr=lr)
 
 
-@pytest.mark.parametrize("disjoint", [False, True])
+@pytest.mark.parametrize("disjoint", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_clock_of_figure_3(disjoint):
     """Medians over 20 seeds within 10 % of 150 and 300; s_11 above 0.45 at the key turn in every seed."""
     setting = signal_noise.preset("figure3").replace(disjoint=disjoint)
