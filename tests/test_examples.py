@@ -47,7 +47,10 @@ SMALL = {
 }
 """Arguments with which an example takes a moment."""
 
-SLOW = {"how_heterogeneous", "noisy_digits"}
+SLOW = {
+    "how_heterogeneous", "how_wide_is_infinite", "is_it_only_the_noise", "noisy_digits", "phase_of_a_lemma", "rules_side_by_side",
+    "scaled_logits", "verdicts_over_seeds", "which_kernel_gets_stuck",
+}
 
 
 def listed(names) -> list:
@@ -89,7 +92,7 @@ def test_form(name):
     assert all(callable(getattr(example(name), part)) for part in ("compute", "draw", "main"))
 
 
-@pytest.mark.parametrize("name", listed(EXAMPLES))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in order.EXAMPLES[:7] else [pytest.mark.slow]) for name in EXAMPLES])
 def test_draws_a_figure_and_prints_numbers(name, monkeypatch, capsys):
     module, result = example(name), found(name)
     monkeypatch.setattr(module, "compute", lambda *_, **__: result)
@@ -193,6 +196,7 @@ def test_where_a_lemma_begins_fails_for_large_and_holds_for_small_initial_weight
     assert far < near and large.max() < 0 < small.min()
 
 
+@pytest.mark.slow
 def test_phase_of_a_lemma_ends_at_large_initial_weights():
     diagram = found("phase_of_a_lemma")
     assert diagram.values[:, 0].min() == 1.0 and diagram.values[:, 1].max() == 0.0
@@ -216,12 +220,14 @@ def test_verdicts_over_seeds_counts_every_claim():
     assert example("verdicts_over_seeds").markdown(table).count("\n") == len(table) + 1
 
 
+@pytest.mark.slow
 def test_rules_side_by_side_bend_and_generalise():
     table, report = found("rules_side_by_side")
     assert report["adam_loss_bends"].verdict == report["signgd_loss_straight"].verdict == "holds"
     assert table.where(optimizer="gd")["test_error@900"][0] < 0.3 * table.where(optimizer="signgd")["test_error@900"][0]
 
 
+@pytest.mark.slow
 def test_is_it_only_the_noise_or_the_rule():
     noisy, cleaner = found("is_it_only_the_noise").values()
     assert noisy[2] < 0.1 and noisy[:2].min() > 0.3, "gradient descent generalises, sign rules do not"
@@ -262,12 +268,14 @@ def test_flow_without_parameters_is_followed_by_the_wide_network():
     assert off[1] < 0.05 < off[0]
 
 
+@pytest.mark.slow
 def test_how_wide_is_infinite_approaches_the_limit_with_the_width():
     narrow, wide = found("how_wide_is_infinite")
     assert narrow.growth > 2 * wide.growth > 0
     assert abs(wide.share - 1) < abs(narrow.share - 1)
 
 
+@pytest.mark.slow
 def test_which_kernel_gets_stuck_is_told_by_the_barriers():
     shares = {(share.example, share.kernel): share for share in found("which_kernel_gets_stuck")}
     assert shares["E6", "gaussian"].predicted < 1.0 == shares["E6", "softmax"].predicted == shares["E5", "gaussian"].predicted

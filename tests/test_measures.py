@@ -102,7 +102,7 @@ def test_a_violated_sandwich_is_counted():
     assert watch.result(None)["sandwich_violations"] == len(LEVELS)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] if case == "figure3_disjoint" else []) for case in CASES])
 def test_values_at_steps_and_events_are_those_of_the_recorded_run(case):
     experiment, seeds = CASES[case]
     T_key = signal_noise.predict(experiment.setting, lr=experiment.optimizer.lr).T_key

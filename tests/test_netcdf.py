@@ -164,6 +164,7 @@ def written(tmp_path_factory):
     return write_netcdf(tmp_path_factory.mktemp("written") / "a.nc", variables, {"title": "t", "rate": 0.1}).read_bytes()
 
 
+@pytest.mark.slow
 def test_no_single_flipped_bit_goes_unnoticed(written, tmp_path):
     """Every bit of the file in turn. What may change changes no value: padding, sizes told twice, the name of the checksum."""
     path = tmp_path / "a.nc"

@@ -179,6 +179,7 @@ def small_theorem(monkeypatch):
     monkeypatch.setitem(signal_noise.STUDIES, "theorem", replace(study, plans=plans))
 
 
+@pytest.mark.slow
 def test_the_theorem_as_one_command_that_goes_on_where_it_was_stopped(dynsim, tmp_path, small_theorem):
     status, out, err = dynsim("theorem", "signal_noise", "--out", tmp_path / "t", "--seeds", "2", "--workers", "1", "--figures", "none")
     assert status == 0, err

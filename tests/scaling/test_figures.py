@@ -145,7 +145,7 @@ def test_over_must_be_in_the_law():
         plot_scaling(table, "T", "m_k", law=fit_power_law(table, "T", "lr"))
 
 
-@pytest.mark.parametrize("seeds", [1, 6])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.slow), 6])
 @pytest.mark.parametrize("names", [("lr",), ("lr", "m_k"), ("lr", "m_k", "s")])
 def test_figure_has_a_column_a_variable(names, seeds, tmp_path):
     values = {"lr": LR, "m_k": M_K, "s": np.array([3.0, 9.0])}

@@ -86,7 +86,9 @@ def test_a_run_that_is_no_preset_is_not_called_a_reconstruction(name):
     assert not any("reconstruction" in text.get_text() for text in FIGURES[name](small_run()).texts)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("figure1", "horizon") else []) for name in FIGURES
+])
 def test_no_texts_meet(name, overlapping, tiny):
     for run in (overlapping, tiny):
         assert collisions(FIGURES[name](run)) == []
@@ -280,7 +282,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+DRAWN_ALWAYS = ("every 25", "horizon 0", "one sample", "gradient descent", "sigma_0 = 0", "test loss only")
+"""The other runs are drawn by the slow tests."""
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in DRAWN_ALWAYS else [pytest.mark.slow]) for case in CASES])
 def test_every_figure_of_every_run(case):
     run = CASES[case]()
     for name, draw in FIGURES.items():
@@ -314,6 +320,7 @@ def test_replicates_are_refused():
     assert figures.figure1(run.replicate(0)).axes
 
 
+@pytest.mark.slow
 def test_main_figures_make_small_files(overlapping, tmp_path):
     for name in MAIN_FIGURES:
         for path in (tmp_path / f"{name}.png", tmp_path / f"{name}.svg"):
